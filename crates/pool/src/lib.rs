@@ -1,1 +1,16 @@
-//! Placeholder.
+//! The vocabulary of a presence pool: who its members are, which server a client has, how far a
+//! resource's state has come, and what travels between members.
+//!
+//! Plain values; no input, no output. [`Member`] is a balancer or a server; [`Assignment`] names a
+//! client's distinguished server; a [`Wake`] says that a [`ResourceId`] has reached a [`Version`];
+//! [`Passage`] is what a balancer and a server say to each other about one SIP message.
+
+mod assignment;
+mod member;
+mod passage;
+mod resource;
+
+pub use assignment::{Assignment, ClientId, Epoch};
+pub use member::{Incarnation, Member, MemberId, MemberState, Membership, Role};
+pub use passage::{FlowToken, InvalidPassage, Kind, Passage};
+pub use resource::{PackageName, ResourceId, Version, Wake};

@@ -125,7 +125,11 @@ impl Index {
     /// # Errors
     ///
     /// Nothing in it can be answered: the caller counts and drops it.
-    pub fn read<'a>(&'a mut self, bytes: &'a [u8], framing: Framing) -> Result<Message<'a>, ReadError> {
+    pub fn read<'a>(
+        &'a mut self,
+        bytes: &'a [u8],
+        framing: Framing,
+    ) -> Result<Message<'a>, ReadError> {
         let _ = (bytes, framing);
         todo!()
     }
@@ -161,7 +165,8 @@ impl<'a> Message<'a> {
     /// As [`Message::header`], when it is UTF-8.
     #[must_use]
     pub fn text(&self, name: Name) -> Option<&'a str> {
-        self.header(name).and_then(|value| std::str::from_utf8(value).ok())
+        self.header(name)
+            .and_then(|value| std::str::from_utf8(value).ok())
     }
 
     /// Every value of every header called `name`, split at commas outside quotes and brackets
@@ -265,7 +270,10 @@ impl<'a> Edits<'a> {
     }
 
     /// The Record-Route values of the edited message, topmost first.
-    pub fn record_routes<'m>(&self, message: &Message<'m>) -> impl Iterator<Item = &'m str> + use<'m, 'a>
+    pub fn record_routes<'m>(
+        &self,
+        message: &Message<'m>,
+    ) -> impl Iterator<Item = &'m str> + use<'m, 'a>
     where
         'a: 'm,
     {

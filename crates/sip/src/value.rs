@@ -131,9 +131,7 @@ impl FromStr for EntityTag {
 
     fn from_str(text: &str) -> Result<Self, InvalidEntityTag> {
         let valid = !text.is_empty() && text.bytes().all(is_token_byte);
-        valid
-            .then(|| Self(text.into()))
-            .ok_or(InvalidEntityTag)
+        valid.then(|| Self(text.into())).ok_or(InvalidEntityTag)
     }
 }
 

@@ -20,7 +20,13 @@ impl<T> Wheel<T> {
     /// A wheel that starts turning at `now`.
     #[must_use]
     pub fn new(now: Moment) -> Self {
-        let _ = (now, TimerId { slot: 0, generation: 0 });
+        let _ = (
+            now,
+            TimerId {
+                slot: 0,
+                generation: 0,
+            },
+        );
         Self { items: Vec::new() }
     }
 
