@@ -9,6 +9,7 @@ mod aor;
 mod flow;
 mod message;
 mod time;
+pub mod transaction;
 mod uri;
 mod value;
 mod wheel;
