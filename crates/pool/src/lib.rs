@@ -12,6 +12,7 @@ mod link;
 mod member;
 mod passage;
 mod resource;
+mod token;
 
 pub use assignment::{Assignment, ClientId, Epoch};
 pub use flow_token::FlowToken;
@@ -19,3 +20,4 @@ pub use link::{Handshake, LinkProgress, LinkRefused};
 pub use member::{Incarnation, Member, MemberId, MemberState, Membership, Role};
 pub use passage::{InvalidPassage, Kind, Passage};
 pub use resource::{PackageName, ResourceId, Version, Wake};
+pub use token::{ContactToken, key_number};
