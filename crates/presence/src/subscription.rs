@@ -138,12 +138,9 @@ impl Subscribe {
             from_uri: from.uri.into(),
             to_uri: to.uri.into(),
             cseq: message.cseq().ok_or(SubscribeError::Syntax)?.number,
-            route_set: edits
-                .record_routes(message)
-                .skip(usize::from(edits.record_route.is_some()))
-                .map(Into::into)
-                .collect(),
-            is_proxied: message.values(Name::Via).nth(1).is_some(),
+            // The topmost is the pool's own: a NOTIFY leaves by the flow instead.
+            route_set: edits.record_routes(message).skip(1).map(Into::into).collect(),
+            is_proxied: is_proxied(message, edits),
             flow,
         })
     }
@@ -234,6 +231,12 @@ fn refresh(
         owed: true,
         ..held.clone()
     }
+}
+
+/// Whether another proxy stands before the pool: more than one Via below the balancer's.
+fn is_proxied(message: &Message<'_>, edits: &Edits<'_>) -> bool {
+    let written = message.values(Name::Via).count();
+    written + usize::from(edits.via.is_some()) > 2
 }
 
 fn event_id(message: &Message<'_>) -> Arc<str> {
