@@ -8,6 +8,7 @@
 
 mod actor;
 mod answer;
+mod branch;
 mod compositor;
 mod config;
 mod counters;

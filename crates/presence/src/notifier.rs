@@ -18,8 +18,9 @@ use presently_sip::{Moment, Now, TimerId, Wheel};
 use presently_store::{Document, Subscription};
 use slab::Slab;
 
-pub(crate) use self::in_flight::{Branch, InFlight};
+pub(crate) use self::in_flight::InFlight;
 pub(crate) use self::resource::{Reading, Resource};
+use crate::branch::Branch;
 use crate::package::Packages;
 use crate::{Counters, Outputs, Timer};
 
@@ -250,7 +251,7 @@ impl Notifier {
         (status, retry_after): (u16, Option<u32>),
         bench: &mut Bench<'_>,
     ) -> Wish {
-        let slot = branch.slot;
+        let slot = SubscriptionSlot(branch.slot);
         let now = bench.now.moment;
         let Some(live) = self
             .get_mut(slot)

@@ -21,8 +21,9 @@ use presently_store::{Completion, Document, Operation, RequestKey, Ticket};
 use slab::Slab;
 
 use crate::actor::{Actor, State};
+use crate::branch::{Branch, Purpose};
 use crate::held::Held;
-use crate::notifier::{Bench, Branch, Notifier, Reading, SubscriptionSlot, Wish};
+use crate::notifier::{Bench, Notifier, Reading, SubscriptionSlot, Wish};
 use crate::random::Random;
 use crate::{Config, Counters, Outputs, Secrets, ToBalancer};
 
@@ -36,6 +37,9 @@ pub struct Server {
     actors: Slab<Actor>,
     by_aor: HashMap<Aor, usize, RandomState>,
     notifier: Notifier,
+    relays: Slab<relay::Relay>,
+    /// Of relays: counts their slots' uses.
+    generation: u32,
     transactions: Answered,
     wheel: Wheel<Timer>,
     fired: Vec<Timer>,
@@ -56,6 +60,8 @@ pub struct Server {
 pub(crate) enum Timer {
     /// An actor's next expiry or try.
     Actor(usize),
+    /// A relayed request's repeats.
+    Relay(usize),
     /// The slow sweep.
     Sweep,
     /// A subscription's NOTIFY or expiry.
@@ -86,6 +92,8 @@ impl Server {
             actors: Slab::new(),
             by_aor: HashMap::default(),
             notifier: Notifier::default(),
+            relays: Slab::new(),
+            generation: 0,
             transactions: Answered::new(ANSWERS_BYTES, UNFINISHED_MAX),
             wheel,
             fired: Vec::new(),
@@ -157,6 +165,10 @@ impl Server {
             self.counters.responses_unmatched += 1;
             return;
         };
+        if branch.purpose == Purpose::Relay {
+            self.on_relayed(now, branch, (message, vias_removed), status, out);
+            return;
+        }
         let answer = (status, message.number(Name::RetryAfter));
         let wish = self.with_bench(now, out, |notifier, bench| {
             notifier.answered(branch, answer, bench)
@@ -211,6 +223,7 @@ impl Server {
         for timer in fired.drain(..) {
             match timer {
                 Timer::Actor(slot) => self.on_actor_timer(now, slot, out),
+                Timer::Relay(place) => self.on_relay_timer(now, place, out),
                 Timer::Sweep => {
                     let due = now.moment.after(self.config.sweep_every);
                     self.wheel.arm(due, Timer::Sweep);

@@ -139,7 +139,11 @@ impl Subscribe {
             to_uri: to.uri.into(),
             cseq: message.cseq().ok_or(SubscribeError::Syntax)?.number,
             // The topmost is the pool's own: a NOTIFY leaves by the flow instead.
-            route_set: edits.record_routes(message).skip(1).map(Into::into).collect(),
+            route_set: edits
+                .record_routes(message)
+                .skip(1)
+                .map(Into::into)
+                .collect(),
             is_proxied: is_proxied(message, edits),
             flow,
         })

@@ -9,8 +9,9 @@ use presently_sip::{Date, Protocol};
 
 use super::in_flight::InFlight;
 use super::resource::Resource;
-use super::{Bench, Branch, Live, SubscriptionSlot};
+use super::{Bench, Live, SubscriptionSlot};
 use crate::ToBalancer;
+use crate::branch::{Branch, Purpose};
 
 /// Begins a NOTIFY with the newest state.
 pub(super) fn send(
@@ -86,7 +87,8 @@ fn write(slot: SubscriptionSlot, live: &Live, sent: &InFlight, bench: &mut Bench
         ],
     );
     let branch = Branch {
-        slot,
+        purpose: Purpose::Notify,
+        slot: slot.0,
         generation: live.generation,
         key: sent.key,
     };
