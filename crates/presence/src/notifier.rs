@@ -5,6 +5,7 @@
 //! has ended; while one is unanswered newer versions collapse into the next.
 
 mod in_flight;
+mod live;
 mod notify;
 mod resource;
 
@@ -12,13 +13,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use presently_pool::{FlowToken, MemberId, ResourceId, Version};
+use presently_pool::{ResourceId, Version};
 use presently_sip::transaction::{Action, Input};
-use presently_sip::{Moment, Now, TimerId, Wheel};
+use presently_sip::{Moment, Now, Wheel};
 use presently_store::{Document, Subscription};
 use slab::Slab;
 
-pub(crate) use self::in_flight::InFlight;
+pub(crate) use self::live::{Ending, Live};
 pub(crate) use self::resource::{Reading, Resource};
 use crate::branch::Branch;
 use crate::package::Packages;
@@ -27,41 +28,6 @@ use crate::{Counters, Outputs, Timer};
 /// A place in the notifier's table; its generation is checked where it comes from outside.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct SubscriptionSlot(pub(crate) u32);
-
-/// A subscription in memory: its row, and where its NOTIFYs stand.
-#[derive(Debug)]
-pub(crate) struct Live {
-    pub(crate) row: Subscription,
-    /// The slot of the client's actor; `None` once the row is gone and only the last NOTIFY is left.
-    pub(crate) actor: Option<usize>,
-    /// The client's activation count, part of CSeq.
-    activation: u32,
-    /// NOTIFYs begun in this activation since the base.
-    n: u32,
-    resource: usize,
-    /// The version last sent.
-    sent: Version,
-    /// A NOTIFY is due whatever the version: a SUBSCRIBE was answered, or one went unanswered.
-    is_forced: bool,
-    /// A write of the row is in flight: its CSeq base is about to change.
-    pub(crate) is_frozen: bool,
-    ending: Option<Ending>,
-    in_flight: Option<InFlight>,
-    /// No NOTIFY before this: the least interval, or the pause after a failure.
-    not_before: Moment,
-    /// Time-outs in a row.
-    timeouts: u8,
-    expires: Moment,
-    timer: Option<(Moment, TimerId)>,
-    generation: u32,
-}
-
-/// Why a subscription ends (RFC 6665 §4.1.3).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Ending {
-    /// It was not refreshed, or the subscriber ended it.
-    Timeout,
-}
 
 /// What the notifier asks of the client's actor.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -307,13 +273,14 @@ impl Notifier {
             return Wish::Nothing;
         };
         live.timer = None;
-        if live.expires <= now && live.ending.is_none() {
-            if let Some(actor) = live.actor {
-                // Looked at again if the removal cannot be written.
-                live.expires = now.after(RETRY_AFTER);
-                self.arm(slot, bench);
-                return Wish::Remove(slot, actor);
-            }
+        if live.expires <= now
+            && live.ending.is_none()
+            && let Some(actor) = live.actor
+        {
+            // Looked at again if the removal cannot be written.
+            live.expires = now.after(RETRY_AFTER);
+            self.arm(slot, bench);
+            return Wish::Remove(slot, actor);
         }
         let action = match &mut live.in_flight {
             Some(sent)
@@ -426,73 +393,6 @@ impl Notifier {
     }
 }
 
-impl Live {
-    /// The highest CSeq that may have been used in the dialog.
-    pub(crate) fn used_cseq(&self) -> u32 {
-        self.cseq(self.n)
-    }
-
-    /// Base + (activation − activation at base)·2¹² + n (design: one write per refresh, none per NOTIFY).
-    fn cseq(&self, n: u32) -> u32 {
-        let activations = self.activation.saturating_sub(self.row.cseq_activation);
-        self.row
-            .cseq_base
-            .saturating_add(activations.saturating_mul(NUMBERS_PER_BASE))
-            .saturating_add(n)
-    }
-
-    fn is_due(&self, resource: &Resource) -> bool {
-        self.is_forced || self.ending.is_some() || resource.version() > self.sent
-    }
-
-    fn may_notify(&self, resource: &Resource, now: Moment) -> bool {
-        self.in_flight.is_none()
-            && !self.is_frozen
-            && self.n + 1 < NUMBERS_PER_BASE
-            && now >= self.not_before
-            && resource.is_known()
-            && self.is_due(resource)
-    }
-
-    fn next_timeout(&self, is_behind: bool) -> Moment {
-        let transaction = self
-            .in_flight
-            .as_ref()
-            .and_then(|sent| sent.transaction.poll_timeout());
-        match transaction {
-            Some(due) => due.min(self.expires),
-            None if is_behind && !self.is_frozen => self.not_before.min(self.expires),
-            None => self.expires,
-        }
-    }
-
-    /// Whether the CSeq base must be rewritten.
-    fn wish(&self, slot: SubscriptionSlot) -> Wish {
-        match self.actor {
-            Some(actor) if self.n > REBASE_ABOVE && !self.is_frozen => Wish::Rebase(slot, actor),
-            _ => Wish::Nothing,
-        }
-    }
-
-    /// By which flow a NOTIFY leaves: the current one, unless another proxy stands between and its
-    /// address can be read from the route set or the target.
-    fn flow(&self) -> (MemberId, Option<FlowToken>) {
-        let balancer = self.row.flow.balancer;
-        if !self.row.is_proxied {
-            return (balancer, Some(self.row.flow));
-        }
-        let hop = self
-            .row
-            .route_set
-            .first()
-            .unwrap_or(&self.row.remote_target);
-        let address = presently_sip::NameAddr::parse(hop)
-            .and_then(|hop| presently_sip::Uri::parse(hop.uri).ok())
-            .and_then(|uri| uri.host.address());
-        (balancer, address.is_none().then_some(self.row.flow))
-    }
-}
-
 /// The closed list of answers that remove a subscription (RFC 6665 §4.2.2).
 fn ends_subscription(status: u16) -> bool {
     matches!(status, 404 | 405 | 410 | 416 | 480..=485 | 489 | 501 | 604)
@@ -502,13 +402,9 @@ fn deadline(now: Now, row: &Subscription) -> Moment {
     now.moment.after(row.expires_at.since(now.wall))
 }
 
-/// 2¹² CSeq numbers belong to one base and activation.
-const NUMBERS_PER_BASE: u32 = 1 << 12;
-/// Past this many the base is rewritten, long before the numbers run out.
-const REBASE_ABOVE: u32 = NUMBERS_PER_BASE * 3 / 4;
 /// The pause after a NOTIFY that failed without ending the subscription.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 /// The longest pause a phone's Retry-After is obeyed for.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(10);
 /// NOTIFYs in a row without an answer, 64·T1 each, before a subscription is given up.
 const TIMEOUTS_MAX: u8 = 3;

@@ -203,7 +203,7 @@ pub fn decide(
                     (Some(binding), 0) => plan.remove(&binding.key),
                     (_, secs) => {
                         let key = present.map_or_else(|| contact.key(), |held| held.key.clone());
-                        plan.put(binding(request, contact, key, repeat, now, secs));
+                        plan.put(&binding(request, contact, key, repeat, now, secs));
                     }
                 }
             }
@@ -222,7 +222,7 @@ impl Registered {
         self.removed.push(key.clone());
     }
 
-    fn put(&mut self, binding: Binding) {
+    fn put(&mut self, binding: &Binding) {
         self.removed.retain(|key| *key != binding.key);
         for list in [&mut self.put, &mut self.after] {
             match list.iter_mut().find(|held| held.key == binding.key) {

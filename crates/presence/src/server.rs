@@ -360,10 +360,10 @@ impl Server {
         let slot = match wish {
             Wish::Nothing => return,
             Wish::Remove(subscription, actor) => {
-                if let Some(actor) = self.actors.get_mut(actor) {
-                    if !actor.over.contains(&subscription) {
-                        actor.over.push(subscription);
-                    }
+                if let Some(actor) = self.actors.get_mut(actor)
+                    && !actor.over.contains(&subscription)
+                {
+                    actor.over.push(subscription);
                 }
                 actor
             }

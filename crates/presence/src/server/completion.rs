@@ -91,7 +91,7 @@ impl Server {
         for subscription in plan.over {
             self.unlist(slot, subscription);
             self.with_bench(now, out, |notifier, bench| {
-                notifier.end(subscription, bench)
+                notifier.end(subscription, bench);
             });
         }
         let Some((row, fate)) = plan.subscription else {
@@ -101,7 +101,7 @@ impl Server {
         let place = match fate {
             Fate::Rebased(place) | Fate::Refreshed(place) => {
                 self.with_bench(now, out, |notifier, bench| {
-                    notifier.replace(place, *row, bench)
+                    notifier.replace(place, *row, bench);
                 });
                 place
             }

@@ -339,7 +339,7 @@ impl Server {
 }
 
 /// After a restart or takeover nothing expires for this long.
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_mins(1);
 /// How soon what waits for the store is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(250);
 /// Activations under way at a time after a start: paced, so that a request is not kept waiting behind all.

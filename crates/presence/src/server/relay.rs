@@ -109,14 +109,13 @@ impl Server {
         leg.is_over = true;
         let mut text = Vec::new();
         Edits::default().write_response(message, vias_removed + 1, &mut text);
-        if let Some(relay) = self.relays.get_mut(place) {
-            if relay
+        if let Some(relay) = self.relays.get_mut(place)
+            && relay
                 .best
                 .as_ref()
                 .is_none_or(|(best, _)| is_better(status, *best))
-            {
-                relay.best = Some((status, text.into()));
-            }
+        {
+            relay.best = Some((status, text.into()));
         }
         self.conclude(now, place, out);
     }

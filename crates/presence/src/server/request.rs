@@ -205,7 +205,7 @@ impl Server {
         let local_tag: Arc<str> = self.to_tag(held).into();
         let local_target = self.local_target(slot, held)?;
         let actor = self.actor(slot)?;
-        let present = self.find(actor, &request)?;
+        let present = self.find(actor, &request);
         let repeat = repeat(held, 0, None, String::new());
         let situation = Situation {
             now: now.wall,
@@ -343,12 +343,10 @@ impl Server {
         &'a self,
         actor: &Actor,
         request: &Subscribe,
-    ) -> Result<Option<(SubscriptionSlot, &'a Subscription, u32)>, Refusal> {
-        let Some(tag) = &request.to_tag else {
-            return Ok(None);
-        };
+    ) -> Option<(SubscriptionSlot, &'a Subscription, u32)> {
+        let tag = request.to_tag.as_ref()?;
         let mut places = actor.subscriptions.iter();
-        Ok(places.find_map(|place| {
+        places.find_map(|place| {
             let live = self.notifier.get(*place)?;
             let dialog = &live.row.dialog;
             let is_it = dialog.local_tag == *tag
@@ -357,7 +355,7 @@ impl Server {
                 && live.row.event_id == request.event_id
                 && live.row.resource.package == request.resource.package;
             is_it.then(|| (*place, &live.row, live.used_cseq()))
-        }))
+        })
     }
 
     /// The answer that a SUBSCRIBE got when it was done before.
