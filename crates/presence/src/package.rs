@@ -182,3 +182,6 @@ impl fmt::Debug for Packages {
         f.debug_set().entries(self.0.keys()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

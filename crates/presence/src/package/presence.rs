@@ -94,3 +94,6 @@ fn check_type(content_type: &str) -> Result<(), BodyRefused> {
 }
 
 const CONTENT_TYPES: [&str; 2] = ["application/pidf+xml", "application/cpim-pidf+xml"];
+
+#[cfg(test)]
+mod tests;

@@ -238,7 +238,10 @@ fn device(candidate: &Candidate<'_>) -> u32 {
 /// Takes parts in for as long as there is room.
 #[derive(Debug)]
 struct Shelf {
+    /// Bytes left.
     room: usize,
+    /// Parts that may still be looked at.
+    turns: usize,
     seen: HashSet<String>,
     is_full: bool,
     dropped: usize,
@@ -248,6 +251,7 @@ impl Shelf {
     fn new(room: usize) -> Self {
         Self {
             room,
+            turns: PARTS_MAX,
             seen: HashSet::new(),
             is_full: false,
             dropped: 0,
@@ -259,10 +263,11 @@ impl Shelf {
     fn take(&mut self, candidates: &[Candidate<'_>]) -> Vec<Part> {
         let mut parts = Vec::new();
         for candidate in candidates {
-            if self.is_full {
+            if self.is_full || self.turns == 0 {
                 self.dropped += 1;
                 continue;
             }
+            self.turns -= 1;
             let part = Part::new(candidate);
             let is_new = self
                 .seen
@@ -316,9 +321,12 @@ fn make_unique(parts: &mut [Part]) {
     }
 }
 
-/// How much of the publications of one presentity is read for one document, newest first: about
-/// the work of five bodies of the largest size, so that nobody can keep a server busy.
-const SOURCE_BYTES_MAX: usize = 320 * 1024;
+/// How much of the publications of one presentity is read for one document, newest first: nobody
+/// needs to publish four documents to fill one, and nobody shall keep a server busy.
+const SOURCE_BYTES_MAX: usize = 4 * COMPOSED_BYTES_MAX;
+/// Parts looked at for one document: 32 of each of 32 publications. Repeated ones take no room in the
+/// document, so its size alone would not bound the work.
+const PARTS_MAX: usize = 1024;
 /// Room for prefixes declared at the root.
 const SHARED_PREFIX_BYTES_MAX: usize = 4 * 1024;
 /// `-`, eight digits, `-`, and a count below 100,000.
