@@ -62,10 +62,6 @@ impl Lease {
         self.due = None;
     }
 
-    pub(crate) fn is_in_flight(&self) -> bool {
-        self.in_flight.is_some()
-    }
-
     /// Takes the end of `exchange`: what it asked for, or `None` when it is of no interest any more.
     pub(crate) fn take(&mut self, exchange: u64) -> Option<u32> {
         self.in_flight.take_if(|it| *it == exchange)?;
@@ -83,7 +79,7 @@ impl Lease {
     pub(crate) fn remains(&mut self, now: Moment, secs: u32) {
         let told = now.after(seconds(secs));
         let differs = |ends: Moment| told.since(ends).max(ends.since(told)) > ROUNDING;
-        if self.ends.is_none_or(differs) && self.in_flight.is_none() {
+        if self.ends.is_none_or(differs) {
             self.held_for(now, secs);
         }
     }
@@ -120,19 +116,23 @@ impl Lease {
         Some(wait)
     }
 
-    /// To be asked for anew, in a while that grows with each time.
-    pub(crate) fn retry(&mut self, now: Moment, random: u64) -> Duration {
-        let wait = backoff(self.failures, random);
-        self.failures += 1;
-        self.again_in(now, wait);
-        wait
-    }
-
     /// To be asked for anew after `wait`; whatever is in flight is of no interest any more.
     pub(crate) fn again_in(&mut self, now: Moment, wait: Duration) {
         self.in_flight = None;
         self.ends = None;
         self.due = Some(now.after(wait));
+    }
+
+    /// Nothing more is tried before what is held has ended.
+    pub(crate) fn wait_for_end(&mut self) {
+        self.due = self.ends;
+    }
+
+    /// Whatever is wanted is due now: the flow is another one, and the pool is to know it.
+    pub(crate) fn hurry(&mut self, now: Moment) {
+        if self.is_wanted() {
+            self.due = Some(now);
+        }
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Moment> {
@@ -183,12 +183,12 @@ fn decide(refusal: &Refusal, asked_secs: u32, failures: u32) -> Verdict {
     }
 }
 
-/// Doubles with each failure, up to a bound, less up to a quarter so that phones that failed together
+/// How long to wait after so many failures. Doubles with each failure, up to a bound, less up to a quarter so that phones that failed together
 /// do not come back together.
-fn backoff(failures: u32, random: u64) -> Duration {
+pub(crate) fn backoff(failures: u32, random: u64) -> Duration {
     let whole = RETRY_FIRST * (1 << failures.min(RETRY_DOUBLINGS));
     let share = u32::try_from(random % 256).unwrap_or(0);
-    whole - whole * share / 1024
+    whole.saturating_sub(whole * share / 1024)
 }
 
 fn seconds(secs: u32) -> Duration {
