@@ -13,7 +13,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-use presently_sip::{Flow, MacKey, Protocol};
+use presently_sip::{Flow, MacKey, Protocol, base32, from_base32};
 
 use crate::MemberId;
 
@@ -43,7 +43,10 @@ impl FlowToken {
         if text.len() > MAX_LETTERS {
             return None;
         }
-        let bytes = from_base32(text)?;
+        let mut bytes = Vec::with_capacity(MAX_BYTES);
+        if !from_base32(text, &mut bytes) {
+            return None;
+        }
         let (body, mac) = bytes.split_last_chunk::<8>()?;
         if key.mac64(&[LABEL, body]) != u64::from_be_bytes(*mac) {
             return None;
@@ -123,45 +126,6 @@ fn read_address(family: u8, bytes: &[u8]) -> Option<(SocketAddr, &[u8])> {
     Some((remote.into(), rest))
 }
 
-/// Base32 of RFC 4648 §6 in lower case and without padding: hosts and branches are compared without
-/// regard to case, so one case carries everything.
-fn base32(bytes: &[u8], out: &mut String) {
-    for group in bytes.chunks(5) {
-        let mut block = [0; 8];
-        for (place, byte) in block.iter_mut().skip(3).zip(group) {
-            *place = *byte;
-        }
-        let block = u64::from_be_bytes(block);
-        let letters = (group.len() * 8).div_ceil(5);
-        for shift in (0..8).rev().map(|place| place * 5).take(letters) {
-            let value = usize::try_from(block >> shift & 31).expect("five bits");
-            let letter = ALPHABET.get(value).expect("thirty-two letters");
-            out.push(char::from(*letter));
-        }
-    }
-}
-
-fn from_base32(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len() * 5 / 8);
-    let (mut held, mut bits) = (0_u32, 0_u32);
-    for letter in text.bytes() {
-        let value = match letter {
-            b'a'..=b'z' => letter - b'a',
-            b'2'..=b'7' => letter - b'2' + 26,
-            _ => return None,
-        };
-        held = (held << 5 | u32::from(value)) & 0xfff;
-        bits += 5;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push(u8::try_from(held >> bits & 0xff).expect("eight bits"));
-        }
-    }
-    // Left-over bits are zero and fewer than a letter: a token has one spelling.
-    (bits < 5 && held & ((1 << bits) - 1) == 0).then_some(bytes)
-}
-
-const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 /// Keeps the MAC of a token from being taken for one of another purpose.
 const LABEL: &[u8] = b"flow token";
 const MAX_BYTES: usize = 2 + 4 + 22 + 8 + 8;

@@ -76,7 +76,7 @@ impl Passage {
         out.write_str(self.kind.word())?;
         if let Some((client, aor)) = &self.client {
             write!(out, ";c={},", client.0)?;
-            write!(Escaping(out), "{aor}")?;
+            Escaping(out).write_str(aor.as_str())?;
         }
         write!(out, ";e={}", self.epoch.0)?;
         if let Some(token) = &self.flow {
@@ -135,7 +135,7 @@ pub struct InvalidPassage;
 
 fn read_client(value: &str) -> Option<(ClientId, Aor)> {
     let (id, aor) = value.split_once(',')?;
-    let aor = Aor::parse(&unescape(aor)?).ok()?;
+    let aor = Aor::from_key(&unescape(aor)?).ok()?;
     Some((ClientId(id.parse().ok()?), aor))
 }
 

@@ -5,9 +5,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-const KEY: MacKey = MacKey([7; 16]);
 const BALANCER: Membership = member(1, 100);
 const SERVER: Membership = member(2, 200);
+
+fn key() -> MacKey {
+    MacKey::new([7; 16])
+}
 
 const fn member(id: u32, incarnation: u64) -> Membership {
     Membership {
@@ -39,8 +42,8 @@ fn established(peer: Membership, taken: usize) -> LinkProgress {
 
 #[test]
 fn two_members_of_a_pool_find_each_other() {
-    let (mut balancer, hello) = opener(KEY, 1);
-    let mut server = acceptor(KEY, 2);
+    let (mut balancer, hello) = opener(key(), 1);
+    let mut server = acceptor(key(), 2);
     let (progress, answer) = feed(&mut server, &hello);
     assert_eq!(progress, Ok(LinkProgress::Waiting));
     let (progress, proof) = feed(&mut balancer, &answer);
@@ -54,7 +57,7 @@ fn two_members_of_a_pool_find_each_other() {
 
 #[test]
 fn a_hello_has_these_bytes() {
-    let (_, hello) = opener(KEY, 9);
+    let (_, hello) = opener(key(), 9);
     let mut expected = b"presently link\x01\0\0\0\x01\0\0\0\0\0\0\0\x64".to_vec();
     expected.extend_from_slice(&[9; 16]);
     assert_eq!(hello, expected);
@@ -62,8 +65,8 @@ fn a_hello_has_these_bytes() {
 
 #[test]
 fn another_pool_is_refused_by_both_sides() {
-    let (mut balancer, hello) = opener(MacKey([8; 16]), 1);
-    let mut server = acceptor(KEY, 2);
+    let (mut balancer, hello) = opener(MacKey::new([8; 16]), 1);
+    let mut server = acceptor(key(), 2);
     let (_, answer) = feed(&mut server, &hello);
     assert_eq!(feed(&mut balancer, &answer).0, Err(LinkRefused::Proof));
     // A caller that does not check the server still cannot pass itself.
@@ -72,36 +75,36 @@ fn another_pool_is_refused_by_both_sides() {
 
 #[test]
 fn a_proof_heard_before_is_refused() {
-    let (mut balancer, hello) = opener(KEY, 1);
-    let (_, answer) = feed(&mut acceptor(KEY, 2), &hello);
+    let (mut balancer, hello) = opener(key(), 1);
+    let (_, answer) = feed(&mut acceptor(key(), 2), &hello);
     let (_, proof) = feed(&mut balancer, &answer);
     // The same hello and proof again, to a server that drew another nonce.
-    let mut server = acceptor(KEY, 3);
+    let mut server = acceptor(key(), 3);
     assert_eq!(feed(&mut server, &hello).0, Ok(LinkProgress::Waiting));
     assert_eq!(feed(&mut server, &proof).0, Err(LinkRefused::Proof));
     // The server's whole answer again, to a balancer that drew another nonce.
-    let (mut balancer, _) = opener(KEY, 4);
+    let (mut balancer, _) = opener(key(), 4);
     assert_eq!(feed(&mut balancer, &answer).0, Err(LinkRefused::Proof));
 }
 
 #[test]
 fn what_is_sent_back_is_refused() {
-    let (mut balancer, hello) = opener(KEY, 1);
+    let (mut balancer, hello) = opener(key(), 1);
     assert_eq!(
         feed(&mut balancer, &hello).0,
         Err(LinkRefused::Member(BALANCER.member))
     );
     // A hello of another name and the server's own proof sent back.
-    let mut server = acceptor(KEY, 2);
-    let (_, hello) = opener(KEY, 2);
+    let mut server = acceptor(key(), 2);
+    let (_, hello) = opener(key(), 2);
     let (_, answer) = feed(&mut server, &hello);
     assert_eq!(feed(&mut server, &answer[43..]).0, Err(LinkRefused::Proof));
 }
 
 #[test]
 fn another_member_than_the_one_called_is_refused() {
-    let (mut balancer, hello) = opener(KEY, 1);
-    let mut other = Handshake::accept(member(3, 300), KEY, [2; 16]);
+    let (mut balancer, hello) = opener(key(), 1);
+    let mut other = Handshake::accept(member(3, 300), key(), [2; 16]);
     let (_, answer) = feed(&mut other, &hello);
     assert_eq!(
         feed(&mut balancer, &answer).0,
@@ -111,8 +114,8 @@ fn another_member_than_the_one_called_is_refused() {
 
 #[test]
 fn an_incarnation_altered_on_the_way_is_refused() {
-    let (mut balancer, hello) = opener(KEY, 1);
-    let mut server = acceptor(KEY, 2);
+    let (mut balancer, hello) = opener(key(), 1);
+    let mut server = acceptor(key(), 2);
     let (_, mut answer) = feed(&mut server, &hello);
     answer[26] ^= 1;
     assert_eq!(feed(&mut balancer, &answer).0, Err(LinkRefused::Proof));
@@ -127,7 +130,7 @@ fn a_stranger_is_seen_at_its_first_wrong_byte() {
         (b"presently link\x02", LinkRefused::Version(2)),
     ];
     for (bytes, refused) in table {
-        let (progress, out) = feed(&mut acceptor(KEY, 2), bytes);
+        let (progress, out) = feed(&mut acceptor(key(), 2), bytes);
         assert_eq!(progress, Err(refused), "{bytes:?}");
         assert!(out.is_empty(), "a stranger is told nothing");
     }
@@ -135,9 +138,9 @@ fn a_stranger_is_seen_at_its_first_wrong_byte() {
 
 #[test]
 fn a_truncated_handshake_only_waits() {
-    let (_, hello) = opener(KEY, 1);
+    let (_, hello) = opener(key(), 1);
     for cut in 0..hello.len() {
-        let (progress, out) = feed(&mut acceptor(KEY, 2), &hello[..cut]);
+        let (progress, out) = feed(&mut acceptor(key(), 2), &hello[..cut]);
         assert_eq!(
             (progress, out.len()),
             (Ok(LinkProgress::Waiting), 0),
@@ -149,8 +152,8 @@ fn a_truncated_handshake_only_waits() {
 proptest! {
     #[test]
     fn segments_make_no_difference(cut in 1_usize..60) {
-        let (mut balancer, mut to_server) = opener(KEY, 1);
-        let mut server = acceptor(KEY, 2);
+        let (mut balancer, mut to_server) = opener(key(), 1);
+        let mut server = acceptor(key(), 2);
         let mut found = [None, None];
         for _ in 0..3 {
             let mut to_balancer = Vec::new();
@@ -173,9 +176,9 @@ proptest! {
 
     #[test]
     fn no_bytes_establish_a_link_without_the_key(bytes: Vec<u8>, hello: bool) {
-        let mut server = acceptor(KEY, 2);
+        let mut server = acceptor(key(), 2);
         if hello {
-            let (_, hello) = opener(KEY, 1);
+            let (_, hello) = opener(key(), 1);
             feed(&mut server, &hello).0.unwrap();
         }
         let progress = feed(&mut server, &bytes).0;
