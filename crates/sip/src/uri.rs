@@ -5,6 +5,7 @@ mod equality;
 use std::net::IpAddr;
 
 use crate::Params;
+use crate::text::cut;
 
 /// A URI as parts of the text it was read from; nothing is unescaped or allocated.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +50,7 @@ impl<'a> Uri<'a> {
     ///
     /// The text is not a URI (RFC 3261 §25.1), or something follows it.
     pub fn parse(text: &'a str) -> Result<Self, InvalidUri> {
-        let (scheme, rest) = text.split_once(':').ok_or(InvalidUri)?;
+        let (scheme, rest) = cut(text, b':').ok_or(InvalidUri)?;
         if !is_scheme(scheme) || rest.is_empty() || !has_uri_bytes(rest.as_bytes()) {
             return Err(InvalidUri);
         }
@@ -73,21 +74,21 @@ impl<'a> Uri<'a> {
 
     fn parse_sip(text: &'a str, scheme: Scheme, rest: &'a str) -> Result<Self, InvalidUri> {
         // A user may hold `;` and `?`, but nothing holds a bare `@`: the first one ends the user.
-        let (userinfo, rest) = match rest.split_once('@') {
+        let (userinfo, rest) = match cut(rest, b'@') {
             Some((userinfo, rest)) => (Some(userinfo), rest),
             None => (None, rest),
         };
-        let (user, password) = match userinfo.and_then(|userinfo| userinfo.split_once(':')) {
+        let (user, password) = match userinfo.and_then(|userinfo| cut(userinfo, b':')) {
             Some((user, password)) => (Some(user), Some(password)),
             None => (userinfo, None),
         };
-        let (rest, headers) = match rest.split_once('?') {
+        let (rest, headers) = match cut(rest, b'?') {
             Some((rest, headers)) => (rest, Some(headers)),
             None => (rest, None),
         };
-        let (host_port, params) = rest.split_once(';').unwrap_or((rest, ""));
+        let (host_port, params) = cut(rest, b';').unwrap_or((rest, ""));
         let (host, port) = Host::with_port(host_port).ok_or(InvalidUri)?;
-        if user == Some("") || params.contains('@') {
+        if user == Some("") || params.bytes().any(|byte| byte == b'@') {
             return Err(InvalidUri);
         }
         Ok(Self {
@@ -113,9 +114,11 @@ impl<'a> Host<'a> {
     /// `host [":" port]`, with white space around either as a Via may have it.
     pub(crate) fn with_port(text: &'a str) -> Option<(Self, Option<u16>)> {
         let text = text.trim_ascii();
-        let host_length = match text.strip_prefix('[') {
-            Some(rest) => rest.find(']')? + 2,
-            None => text.find(':').unwrap_or(text.len()),
+        let bytes = text.as_bytes();
+        let host_length = if bytes.first() == Some(&b'[') {
+            memchr::memchr(b']', bytes)? + 1
+        } else {
+            memchr::memchr(b':', bytes).unwrap_or(bytes.len())
         };
         let (host, port) = text.split_at_checked(host_length)?;
         let (host, port) = (host.trim_ascii_end(), port.trim_ascii_start());
@@ -178,19 +181,14 @@ fn is_scheme(text: &str) -> bool {
 /// Printable without what ends a URI in a header, and each `%` before two hexadecimal digits. Bytes
 /// beyond ASCII are let through: phones write them unescaped in users.
 fn has_uri_bytes(text: &[u8]) -> bool {
-    let mut rest = text;
-    loop {
-        match rest {
-            [] => return true,
-            [b'%', high, low, after @ ..]
-                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
-                rest = after;
-            }
-            [0..=b' ' | b'%' | b'"' | b'<' | b'>' | 0x7f, ..] => return false,
-            [_, after @ ..] => rest = after,
-        }
+    let is_broken = |byte: &u8| matches!(byte, 0..=b' ' | b'"' | b'<' | b'>' | 0x7f);
+    if text.iter().any(is_broken) {
+        return false;
     }
+    memchr::memchr_iter(b'%', text).all(|at| {
+        let digits = text.get(at + 1..at + 3);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
 }
 
 /// The text is not a URI.

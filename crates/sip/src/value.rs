@@ -7,7 +7,7 @@ pub use entity_tag::{EntityTag, InvalidEntityTag};
 pub use params::Params;
 
 use crate::Host;
-use crate::text::{cut_outside, decimal, find_outside, is_token};
+use crate::text::{cut, cut_outside, decimal, find_outside, is_token};
 
 /// A `name-addr` or `addr-spec` with its header parameters (RFC 3261 §20.10, §20.20, §20.39).
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +40,7 @@ impl<'a> NameAddr<'a> {
 
     fn parse_bracketed(display: &'a str, rest: &'a str) -> Option<Self> {
         let display = display.trim_ascii_end();
-        let (uri, rest) = rest.split_once('>')?;
+        let (uri, rest) = cut(rest, b'>')?;
         let rest = rest.trim_ascii();
         let params = match rest.strip_prefix(';') {
             Some(params) => params,
@@ -55,7 +55,7 @@ impl<'a> NameAddr<'a> {
     }
 
     fn parse_bare(text: &'a str) -> Option<Self> {
-        let (uri, params) = text.split_once(';').unwrap_or((text, ""));
+        let (uri, params) = cut(text, b';').unwrap_or((text, ""));
         let uri = uri.trim_ascii_end();
         let broken = uri.is_empty() || uri.contains(|c: char| c.is_ascii_whitespace() || c == '"');
         (!broken).then_some(Self {
@@ -106,8 +106,8 @@ impl<'a> Via<'a> {
     /// Reads one value and nothing after it. White space may stand around each separator.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
-        let (protocol, rest) = text.split_once('/')?;
-        let (version, rest) = rest.split_once('/')?;
+        let (protocol, rest) = cut(text, b'/')?;
+        let (version, rest) = cut(rest, b'/')?;
         if !protocol.trim_ascii().eq_ignore_ascii_case("SIP") || version.trim_ascii() != "2.0" {
             return None;
         }

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::message::append;
+use crate::message::{append, put};
 use crate::{Edits, Message, Name};
 
 /// Appends the lines of one message to a buffer.
@@ -21,7 +21,7 @@ impl<'a> Writer<'a> {
     /// Adds `name: value`. A line break inside the value becomes a space: no value can end its line,
     /// and a fold is undone.
     pub fn header(&mut self, name: &str, value: impl Display) -> &mut Self {
-        append(self.out, format_args!("{name}: "));
+        put(self.out, &[name, ": "]);
         let start = self.out.len();
         append(self.out, format_args!("{value}"));
         let written = self.out.get_mut(start..).unwrap_or_default();
@@ -79,11 +79,10 @@ impl Response {
             let Some(value) = request.header(name) else {
                 continue;
             };
-            for part in [name.as_str().as_bytes(), b": ", value] {
-                out.extend_from_slice(part);
-            }
+            put(out, &[name.as_str(), ": "]);
+            out.extend_from_slice(value);
             if name == Name::To && status != 100 && !to_tag.is_empty() && !has_tag(request) {
-                append(out, format_args!(";tag={to_tag}"));
+                put(out, &[";tag=", to_tag]);
             }
             out.extend_from_slice(b"\r\n");
         }
@@ -114,9 +113,9 @@ fn copy_timestamp(request: &Message<'_>, out: &mut Vec<u8>) {
         .headers()
         .find(|(_, name, _)| name.eq_ignore_ascii_case(b"Timestamp"));
     if let Some((_, _, value)) = timestamp {
-        for part in [b"Timestamp: ".as_slice(), value, b"\r\n"] {
-            out.extend_from_slice(part);
-        }
+        put(out, &["Timestamp: "]);
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
     }
 }
 

@@ -102,7 +102,11 @@ impl Name {
             return Self::from_compact(first.to_ascii_lowercase());
         }
         let candidate = Self::candidate(first.to_ascii_lowercase(), text.len());
-        let same = |name: &Self| name.as_str().as_bytes().eq_ignore_ascii_case(text);
+        // Most senders write the RFC's own spelling, which is the cheaper one to compare.
+        let same = |name: &Self| {
+            let spelling = name.as_str().as_bytes();
+            spelling == text || spelling.eq_ignore_ascii_case(text)
+        };
         // Contact is the one name that shares first letter and length with another.
         [candidate, Self::Contact]
             .into_iter()

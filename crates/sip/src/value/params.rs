@@ -1,6 +1,6 @@
 //! Parameters: `;name=value`, of headers and of URIs.
 
-use crate::text::cut_outside;
+use crate::text::{cut, cut_outside};
 
 /// A `;name=value` list as written, after its first semicolon. Quoted values are kept whole.
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,7 +14,7 @@ impl<'a> Params<'a> {
             while !rest.is_empty() {
                 let (param, after) = cut_outside(rest, b';');
                 rest = after;
-                let (name, value) = match param.split_once('=') {
+                let (name, value) = match cut(param, b'=') {
                     Some((name, value)) => (name.trim_ascii(), Some(value.trim_ascii())),
                     None => (param.trim_ascii(), None),
                 };
