@@ -154,7 +154,8 @@ impl Packages {
         self
     }
 
-    /// The package of that name, if it is offered: without it the answer is 489 (RFC 6665 §4.2.1.1).
+    /// The package of that name, if it is offered; if not, the answer is 489
+    /// (RFC 6665 §4.2.1.1).
     #[must_use]
     pub fn find(&self, name: &PackageName) -> Option<&Arc<dyn EventPackage>> {
         self.0.get(name)
