@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::Quirk;
+use crate::tokens::Tokens;
 
 const MESSAGE: &str = "MESSAGE sip:phone@192.0.2.7:5060 SIP/2.0\r\n\
     Via: SIP/2.0/UDP pool.example.com;branch=z9hG4bKm1\r\n\
@@ -137,4 +138,56 @@ fn a_phone_of_quirks_is_still_a_phone() {
     let subscribe = bench.sent_one();
     assert!(header(&subscribe, "From").starts_with("\"Al \\\"A\\\"\" <sip:al@example.com>;tag="));
     assert!(!subscribe.contains("Accept"));
+}
+
+/// Any datagram: no panic, and the phone goes on.
+#[test]
+fn no_bytes_from_the_network_stop_a_phone() {
+    let bo = aor("sip:bo@example.com");
+    for seed in 0..300 {
+        let mut bench = Bench::new();
+        let now = bench.now;
+        bench.agent.register(now, 600, &mut bench.out);
+        bench
+            .agent
+            .subscribe(now, &bo, "presence", 600, &[], &mut bench.out);
+        let sent = bench.sent();
+        let state = "terminated;reason=probation;retry-after=3";
+        let good = [
+            response(&sent[0], 200, &[("Contact", "<sip:a@b>;expires=60")]),
+            response(&sent[1], 200, &[("Record-Route", "<sip:r;lr>, <sip:s;lr>")]),
+            notify(&sent[1], "pool", 1, "active;expires=60", "<one/>"),
+            notify(&sent[1], "pool", 2, state, ""),
+            MESSAGE.to_owned(),
+        ];
+        let mut random = Tokens::new(seed);
+        for text in good.iter().cycle().take(50) {
+            let mut bytes = text.clone().into_bytes();
+            for _ in 0..random.number() % 4 {
+                let length = u64::try_from(bytes.len()).unwrap();
+                let at = usize::try_from(random.number() % length).unwrap();
+                match random.number() % 4 {
+                    0 => bytes[at] = random.number().to_le_bytes()[0],
+                    1 => bytes.truncate(at + 1),
+                    2 => bytes[at] = b"\r\n ;,<>\"="[at % 9],
+                    _ => drop(bytes.remove(at)),
+                }
+                bytes.push(b'x');
+            }
+            bench
+                .agent
+                .handle_message(bench.now, &bytes, &mut bench.out);
+            bench.wait(100);
+            assert!(bench.out.datagrams.len() < 20, "seed {seed}");
+            bench.out.datagrams.clear();
+        }
+        bench.events();
+        bench.agent.options(bench.now, &bo, &mut bench.out);
+        let options = bench.sent_one();
+        bench.answer(&options, 200, &[]);
+        assert!(
+            matches!(bench.event(), Event::OptionsAnswered { .. }),
+            "seed {seed}"
+        );
+    }
 }
