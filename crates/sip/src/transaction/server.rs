@@ -140,7 +140,7 @@ impl Answered {
 
     fn begin(&mut self, now: Moment, key: TransactionKey) {
         while self.unfinished.len() >= self.limits.unfinished.max(1) {
-            self.drop_unfinished();
+            self.forced_out += u64::from(self.drop_unfinished());
         }
         self.unfinished.push_back((now, key));
         self.known.insert(key, Known::Unfinished(now));
@@ -156,25 +156,27 @@ impl Answered {
         {
             self.drop_record();
         }
-        while let Some((since, key)) = self.unfinished.front() {
-            let stale = !matches!(self.known.get(key), Some(Known::Unfinished(at)) if at == since);
-            if !stale && since.after(TRANSACTION) > now {
-                break;
-            }
-            let forced_out = self.forced_out;
+        while self.unfinished.front().is_some_and(|(since, key)| {
+            since.after(TRANSACTION) <= now || !self.is_unfinished(*since, key)
+        }) {
             self.drop_unfinished();
-            self.forced_out = forced_out;
         }
     }
 
-    fn drop_unfinished(&mut self) {
+    /// Takes the oldest from the list; whether nobody had answered or forgotten it.
+    fn drop_unfinished(&mut self) -> bool {
         let Some((since, key)) = self.unfinished.pop_front() else {
-            return;
+            return false;
         };
-        if self.known.get(&key) == Some(&Known::Unfinished(since)) {
+        let was_unfinished = self.is_unfinished(since, &key);
+        if was_unfinished {
             self.known.remove(&key);
-            self.forced_out += 1;
         }
+        was_unfinished
+    }
+
+    fn is_unfinished(&self, since: Moment, key: &TransactionKey) -> bool {
+        self.known.get(key) == Some(&Known::Unfinished(since))
     }
 
     fn drop_record(&mut self) {
