@@ -26,6 +26,7 @@ use crate::Moment;
 pub struct Answered {
     // The keys are keyed hashes already, so their own bits serve the table.
     known: HashMap<TransactionKey, Known, FixedState>,
+    /// In order of arrival; an entry may have been answered or forgotten since.
     unfinished: VecDeque<(Moment, TransactionKey)>,
     records: VecDeque<Record>,
     /// The number of the next record; the newest kept is one less, and so on back.
@@ -75,7 +76,7 @@ impl Answered {
     pub fn arrive(&mut self, now: Moment, key: TransactionKey) -> Arrival<'_> {
         self.expire(now);
         match self.known.get(&key) {
-            Some(Known::Finished(name)) => Arrival::Repeated(self.text(*name)),
+            Some(Known::Finished(number)) => Arrival::Repeated(self.text(*number)),
             Some(Known::Unfinished(since)) => Arrival::InProgress { since: *since },
             None => {
                 self.begin(now, key);
@@ -139,8 +140,15 @@ impl Answered {
     }
 
     fn begin(&mut self, now: Moment, key: TransactionKey) {
-        while self.unfinished.len() >= self.limits.unfinished.max(1) {
+        let limit = self.limits.unfinished.max(1);
+        while self.known.len() - self.records.len() >= limit {
             self.forced_out += u64::from(self.drop_unfinished());
+        }
+        if self.unfinished.len() >= 2 * limit {
+            // At least half have been answered since, behind one that has not.
+            let known = &self.known;
+            self.unfinished
+                .retain(|(since, key)| known.get(key) == Some(&Known::Unfinished(*since)));
         }
         self.unfinished.push_back((now, key));
         self.known.insert(key, Known::Unfinished(now));

@@ -112,6 +112,21 @@ fn unfinished_ones_are_bounded_and_end_with_their_asker() {
     assert_eq!((answered.len(), answered.forced_out()), (1, 2));
 }
 
+#[test]
+fn a_slow_one_is_not_forced_out_by_quick_ones() {
+    let mut answered = Answered::new(100_000, 4);
+    let _ = answered.arrive(at(0), key(0));
+    for number in 1..1000 {
+        let _ = answered.arrive(at(1), key(number));
+        answered.answer(at(1), key(number), b"done");
+        assert!(answered.unfinished.len() <= 8);
+    }
+    let since = at(0);
+    let arrival = answered.arrive(at(2), key(0));
+    assert_eq!(arrival, Arrival::InProgress { since });
+    assert_eq!(answered.forced_out(), 0);
+}
+
 /// Whatever happens, a repeat gets its own answer or is new; and it is new only when its time is
 /// over or something was forced out.
 #[test]
