@@ -11,7 +11,7 @@ use presently_store::{Completion, Operation, Store, Ticket};
 
 /// The virtual clock of one store, shared with the world.
 #[derive(Clone, Debug, Default)]
-pub struct Latency(Arc<Mutex<State>>);
+pub(super) struct Latency(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -21,7 +21,7 @@ struct State {
 
 /// [`Inline`] behind a delay; operations keep their order.
 #[derive(Debug)]
-pub struct SlowStore {
+pub(super) struct SlowStore {
     inner: Inline,
     latency: Latency,
     random: fastrand::Rng,
@@ -30,13 +30,13 @@ pub struct SlowStore {
 
 impl Latency {
     /// Tells the store the time.
-    pub fn set(&self, now: Moment) {
+    pub(super) fn set(&self, now: Moment) {
         self.0.lock().expect("one thread").now = now;
     }
 
     /// When the store has something to say.
     #[must_use]
-    pub fn next_due(&self) -> Option<Moment> {
+    pub(super) fn next_due(&self) -> Option<Moment> {
         self.0.lock().expect("one thread").next_due
     }
 }
@@ -44,7 +44,7 @@ impl Latency {
 impl SlowStore {
     /// A store over `inner` with its clock.
     #[must_use]
-    pub fn new(inner: Inline, seed: u64) -> (Self, Latency) {
+    pub(super) fn new(inner: Inline, seed: u64) -> (Self, Latency) {
         let latency = Latency::default();
         let store = Self {
             inner,
