@@ -30,9 +30,6 @@ pub use event::{
 };
 pub use pidf::{pidf, read_pidf};
 pub use quirk::Quirk;
-<<<<<<< HEAD
-=======
 
 #[cfg(test)]
 mod tests;
->>>>>>> ae111924994699505d0e90a01d6d15c8f26e5cf2

@@ -108,12 +108,8 @@ impl Line {
         let action = exchange
             .transaction
             .handle_input(now, Input::Response { status });
-<<<<<<< HEAD
-        // Once it is gone from the table a repeat matches nothing, so Timer K need not be waited for.
-=======
         // Once it is gone from the table a repeat matches nothing, so Timer K need not be waited
         // for.
->>>>>>> ae111924994699505d0e90a01d6d15c8f26e5cf2
         (action == Action::Answered).then(|| self.end(number))?
     }
 

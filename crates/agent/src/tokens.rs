@@ -25,12 +25,8 @@ impl Tokens {
         format!("{:016x}{:016x}", self.number(), self.number())
     }
 
-<<<<<<< HEAD
-    /// A tag that starts with the number of what it belongs to, so that no table is needed to find it.
-=======
     /// A tag that starts with the number of what it belongs to, so that no table is needed to find
     /// it.
->>>>>>> ae111924994699505d0e90a01d6d15c8f26e5cf2
     pub(crate) fn tag(&mut self, number: u64) -> String {
         format!("{number:x}.{:016x}", self.number())
     }

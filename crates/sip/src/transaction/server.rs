@@ -5,13 +5,8 @@
 //!   unknown ───────► in progress ─────► finished ──────────────────────────────────────► unknown
 //! ```
 //!
-<<<<<<< HEAD
-//! A transaction is no object of its own: an entry in a table and, once finished, a record in a ring
-//! of bytes. The ring has a bound; at the bound the oldest record goes and is counted.
-=======
 //! A transaction is no object of its own: an entry in a table and, once finished, a record in a
 //! ring of bytes. The ring has a bound; at the bound the oldest record goes and is counted.
->>>>>>> ae111924994699505d0e90a01d6d15c8f26e5cf2
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -24,23 +19,14 @@ use crate::Moment;
 /// Remembers which requests have arrived and how they were answered, so that a repeat gets the
 /// identical answer and does nothing twice.
 ///
-<<<<<<< HEAD
-/// What an answer is, is the caller's: the whole response, or the few bytes from which it writes the
-/// same response again. Over a reliable transport nothing is repeated: call [`Answered::forget`] in
-/// place of [`Answered::answer`].
-=======
 /// What an answer is, is the caller's: the whole response, or the few bytes from which it writes
 /// the same response again. Over a reliable transport nothing is repeated: call
 /// [`Answered::forget`] in place of [`Answered::answer`].
->>>>>>> ae111924994699505d0e90a01d6d15c8f26e5cf2
 #[derive(Debug)]
 pub struct Answered {
     // The keys are keyed hashes already, so their own bits serve the table.
     known: HashMap<TransactionKey, Known, FixedState>,
-<<<<<<< HEAD
-=======
     /// In order of arrival; an entry may have been answered or forgotten since.
->>>>>>> ae111924994699505d0e90a01d6d15c8f26e5cf2
     unfinished: VecDeque<(Moment, TransactionKey)>,
     records: VecDeque<Record>,
     /// The number of the next record; the newest kept is one less, and so on back.
@@ -90,11 +76,7 @@ impl Answered {
     pub fn arrive(&mut self, now: Moment, key: TransactionKey) -> Arrival<'_> {
         self.expire(now);
         match self.known.get(&key) {
-<<<<<<< HEAD
-            Some(Known::Finished(name)) => Arrival::Repeated(self.text(*name)),
-=======
             Some(Known::Finished(number)) => Arrival::Repeated(self.text(*number)),
->>>>>>> ae111924994699505d0e90a01d6d15c8f26e5cf2
             Some(Known::Unfinished(since)) => Arrival::InProgress { since: *since },
             None => {
                 self.begin(now, key);
@@ -158,10 +140,6 @@ impl Answered {
     }
 
     fn begin(&mut self, now: Moment, key: TransactionKey) {
-<<<<<<< HEAD
-        while self.unfinished.len() >= self.limits.unfinished.max(1) {
-            self.drop_unfinished();
-=======
         let limit = self.limits.unfinished.max(1);
         while self.known.len() - self.records.len() >= limit {
             self.forced_out += u64::from(self.drop_unfinished());
@@ -171,19 +149,13 @@ impl Answered {
             let known = &self.known;
             self.unfinished
                 .retain(|(since, key)| known.get(key) == Some(&Known::Unfinished(*since)));
->>>>>>> ae111924994699505d0e90a01d6d15c8f26e5cf2
         }
         self.unfinished.push_back((now, key));
         self.known.insert(key, Known::Unfinished(now));
     }
 
-<<<<<<< HEAD
-    /// Lets go of what is older than 64·T1. An unfinished one that old has no use: its asker has given
-    /// up (Timer F).
-=======
     /// Lets go of what is older than 64·T1. An unfinished one that old has no use: its asker has
     /// given up (Timer F).
->>>>>>> ae111924994699505d0e90a01d6d15c8f26e5cf2
     fn expire(&mut self, now: Moment) {
         while self
             .records
@@ -192,27 +164,6 @@ impl Answered {
         {
             self.drop_record();
         }
-<<<<<<< HEAD
-        while let Some((since, key)) = self.unfinished.front() {
-            let stale = !matches!(self.known.get(key), Some(Known::Unfinished(at)) if at == since);
-            if !stale && since.after(TRANSACTION) > now {
-                break;
-            }
-            let forced_out = self.forced_out;
-            self.drop_unfinished();
-            self.forced_out = forced_out;
-        }
-    }
-
-    fn drop_unfinished(&mut self) {
-        let Some((since, key)) = self.unfinished.pop_front() else {
-            return;
-        };
-        if self.known.get(&key) == Some(&Known::Unfinished(since)) {
-            self.known.remove(&key);
-            self.forced_out += 1;
-        }
-=======
         while self.unfinished.front().is_some_and(|(since, key)| {
             since.after(TRANSACTION) <= now || !self.is_unfinished(*since, key)
         }) {
@@ -234,7 +185,6 @@ impl Answered {
 
     fn is_unfinished(&self, since: Moment, key: &TransactionKey) -> bool {
         self.known.get(key) == Some(&Known::Unfinished(since))
->>>>>>> ae111924994699505d0e90a01d6d15c8f26e5cf2
     }
 
     fn drop_record(&mut self) {
@@ -243,13 +193,8 @@ impl Answered {
         }
     }
 
-<<<<<<< HEAD
-    /// A space of `length` bytes in one piece, after dropping the oldest that lie in it; `None` when
-    /// it is longer than the whole ring.
-=======
     /// A space of `length` bytes in one piece, after dropping the oldest that lie in it; `None`
     /// when it is longer than the whole ring.
->>>>>>> ae111924994699505d0e90a01d6d15c8f26e5cf2
     fn make_room(&mut self, length: usize) -> Option<Range<usize>> {
         let room = self.limits.bytes;
         if length > room {

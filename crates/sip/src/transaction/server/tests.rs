@@ -91,8 +91,6 @@ fn an_answer_longer_than_the_ring_is_not_kept_and_harms_no_other() {
 }
 
 #[test]
-<<<<<<< HEAD
-=======
 fn empty_answers_are_bounded_too() {
     let mut answered = Answered::new(640, 8);
     for number in 0..100 {
@@ -104,7 +102,6 @@ fn empty_answers_are_bounded_too() {
 }
 
 #[test]
->>>>>>> ae111924994699505d0e90a01d6d15c8f26e5cf2
 fn unfinished_ones_are_bounded_and_end_with_their_asker() {
     let mut answered = Answered::new(1000, 3);
     for number in 0..5 {
@@ -115,10 +112,6 @@ fn unfinished_ones_are_bounded_and_end_with_their_asker() {
     assert_eq!((answered.len(), answered.forced_out()), (1, 2));
 }
 
-<<<<<<< HEAD
-/// Whatever happens, a repeat gets its own answer or is new; and it is new only when its time is over
-/// or something was forced out.
-=======
 #[test]
 fn a_slow_one_is_not_forced_out_by_quick_ones() {
     let mut answered = Answered::new(100_000, 4);
@@ -136,7 +129,6 @@ fn a_slow_one_is_not_forced_out_by_quick_ones() {
 
 /// Whatever happens, a repeat gets its own answer or is new; and it is new only when its time is
 /// over or something was forced out.
->>>>>>> ae111924994699505d0e90a01d6d15c8f26e5cf2
 #[test]
 fn the_ring_agrees_with_a_map() {
     for seed in 0..200 {
