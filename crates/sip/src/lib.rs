@@ -1,13 +1,17 @@
 //! SIP messages, values, transactions and dialogs, without input, output or a clock.
 //!
 //! Start at [`Index::read`]: it turns the bytes of one message into a [`Message`], an index of header
-//! spans over those bytes. Values ([`NameAddr`], [`Via`], [`CSeq`], [`Uri`] …) are parsed when asked for.
-//! [`Writer`] and [`Response`] build messages; [`Edits`] describes what a proxy changes while it passes
-//! one on. [`Aor`] is the one spelling of an address of record that the whole pool agrees on.
+//! spans over those bytes. Values ([`NameAddr`], [`Via`], [`CSeq`], [`Uri`] …) are parsed when asked
+//! for. [`Writer`] and [`Response`] build messages; [`Edits`] describes what a proxy changes while it
+//! passes one on. [`Aor`] is the one spelling of an address of record that the whole pool agrees on.
 
 mod aor;
+mod base32;
+mod date;
 mod flow;
+mod mac;
 mod message;
+mod text;
 mod time;
 mod uri;
 mod value;
@@ -15,8 +19,13 @@ mod wheel;
 mod writer;
 
 pub use aor::{Aor, InvalidAor};
+pub use base32::{base32, from_base32};
+pub use date::Date;
 pub use flow::{Flow, Protocol};
-pub use message::{Defect, Edits, Framing, Index, Message, Method, Name, ReadError, Start, Stream};
+pub use mac::{MacKey, request_key};
+pub use message::{
+    BUFFER_MAX, Defect, Edits, Framing, Index, Message, Method, Name, ReadError, Start, Stream,
+};
 pub use time::{Moment, Now, WallTime};
 pub use uri::{Host, InvalidUri, Scheme, Uri};
 pub use value::{CSeq, EntityTag, InvalidEntityTag, NameAddr, Params, Via};

@@ -1,0 +1,140 @@
+//! Framing of a byte stream (RFC 3261 §18.3, RFC 5626 §4.4.1).
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::index::{BODY_MAX, HEAD_MAX, Header, Lines, Span, content_length};
+use super::{Name, ReadError};
+
+/// Cuts a byte stream into messages by Content-Length (RFC 3261 §18.3), in any segmentation.
+///
+/// Holds at most [`BUFFER_MAX`] bytes: a caller that pushes more without taking messages out, or a
+/// peer that sends a larger one, gets an error from [`Stream::next_message`] and nothing after it.
+#[derive(Debug, Default)]
+pub struct Stream {
+    buffer: BytesMut,
+    /// How far the head was searched for its end.
+    searched: usize,
+    /// The size of the message at the front, once its head is whole.
+    size: Option<usize>,
+    /// CRLFs before the next message that made no pair yet.
+    crlfs: usize,
+    failed: Option<ReadError>,
+    overrun: bool,
+}
+
+impl Stream {
+    /// Takes what was received.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.buffer.len() + bytes.len() > BUFFER_MAX {
+            self.overrun = true;
+        }
+        if !self.overrun && self.failed.is_none() {
+            self.buffer.extend_from_slice(bytes);
+        }
+    }
+
+    /// The next whole message, if one is there. `pings` counts the double CRLFs met before it, each
+    /// to be answered with a single CRLF (RFC 5626 §5.4).
+    ///
+    /// # Errors
+    ///
+    /// Framing is lost (no Content-Length, conflicting ones, or over a limit): close the connection.
+    pub fn next_message(&mut self, pings: &mut usize) -> Result<Option<Bytes>, ReadError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let result = self.cut(pings);
+        if let Err(error) = result {
+            self.failed = Some(error);
+            self.buffer = BytesMut::new();
+        }
+        result
+    }
+
+    fn cut(&mut self, pings: &mut usize) -> Result<Option<Bytes>, ReadError> {
+        self.skip_crlfs(pings);
+        let size = match self.size {
+            Some(size) => size,
+            None => match self.measure()? {
+                Some(size) => *self.size.insert(size),
+                None => return self.wait(),
+            },
+        };
+        if self.buffer.len() < size {
+            return self.wait();
+        }
+        (self.size, self.searched, self.crlfs) = (None, 0, 0);
+        Ok(Some(self.buffer.split_to(size).freeze()))
+    }
+
+    /// More is needed; after an overrun no more is taken.
+    fn wait(&self) -> Result<Option<Bytes>, ReadError> {
+        let more = !self.overrun;
+        more.then_some(None).ok_or(ReadError::Limit)
+    }
+
+    fn skip_crlfs(&mut self, pings: &mut usize) {
+        loop {
+            let blank = match self.buffer.as_ref() {
+                [b'\n', ..] => 1,
+                [b'\r', b'\n', ..] => 2,
+                _ => return,
+            };
+            self.buffer.advance(blank);
+            self.crlfs += 1;
+            if self.crlfs == 2 {
+                self.crlfs = 0;
+                *pings += 1;
+            }
+        }
+    }
+
+    /// The size of the message at the front; `None` while its head is not whole.
+    fn measure(&mut self) -> Result<Option<usize>, ReadError> {
+        let Some(head) = self.find_head_end()? else {
+            return Ok(None);
+        };
+        let mut lengths = Vec::new();
+        let mut lines = Lines::new(&self.buffer, 0);
+        let mut line = lines.next_line()?;
+        while lines.at < head {
+            let next = lines.next_line()?;
+            if matches!(next.of(&self.buffer).first(), Some(b' ' | b'\t')) {
+                line.end = next.end;
+                continue;
+            }
+            lengths.extend(length_header(&self.buffer, line));
+            line = next;
+        }
+        let values = lengths.iter().map(|header| header.value.of(&self.buffer));
+        let length = content_length(values)?.ok_or(ReadError::Syntax)?;
+        if length > BODY_MAX {
+            return Err(ReadError::Limit);
+        }
+        Ok(Some(head + length))
+    }
+
+    fn find_head_end(&mut self) -> Result<Option<usize>, ReadError> {
+        let mut lines = Lines::resumed(&self.buffer, self.searched);
+        loop {
+            self.searched = lines.at;
+            match lines.next_line() {
+                Ok(line) if line.of(&self.buffer).is_empty() => return Ok(Some(lines.at)),
+                Ok(_) => {}
+                Err(ReadError::Syntax) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// The header in `line` when it is a Content-Length.
+fn length_header(bytes: &[u8], line: Span) -> Option<Header> {
+    let may_be = matches!(line.of(bytes).first(), Some(b'c' | b'C' | b'l' | b'L'));
+    may_be
+        .then(|| Header::read(bytes, line))
+        .filter(|header| header.name == Name::ContentLength)
+}
+
+/// The most bytes a stream holds back: one message of the largest size, and what was read behind it.
+pub const BUFFER_MAX: usize = 2 * (HEAD_MAX + BODY_MAX);
