@@ -1,7 +1,7 @@
 //! The balancer: what comes from phones, from the store and from time.
 
 use presently_pool::{Assignment, Epoch, Kind, Member, MemberId, MemberState, Membership, Role};
-use presently_sip::{Aor, Flow, MacKey, Message, Method, Moment, Now, Start};
+use presently_sip::{Aor, Defect, Flow, MacKey, Message, Method, Moment, Now, Start};
 use presently_store::{Completion, Operation, Outcome, Refused};
 
 use crate::answer::Answer;
@@ -158,49 +158,52 @@ impl Balancer {
             self.counters.acks_dropped += 1;
             return;
         }
+        let via = message.via();
+        let below = via.and_then(|via| Below::arriving(message, &via, flow.remote));
+        let Some(below) = below else {
+            let status = message.defect().map_or(400, Defect::status);
+            return self.refuse(flow, message, Refusal::Defect(status), out);
+        };
         let asked = Asked {
             message,
+            below: &below,
             method,
             uri,
             now: now.moment,
             edge: &self.edge,
             keys: &self.keys,
+            cache: &self.cache,
             supported: &self.config.supported,
         };
-        match asked.decide(&mut self.scratch.parts, &mut self.scratch.bytes) {
+        let parts = &mut self.scratch.parts;
+        match asked.decide(parts, &mut self.scratch.bytes) {
             Ok(Verdict::Options) if self.servers.is_empty() => {
-                let refused = Answer::Refused(Refusal::Unavailable);
-                self.answer(flow, message, refused, out);
+                self.refuse(flow, message, Refusal::Unavailable, out);
             }
             Ok(Verdict::Options) => self.answer(flow, message, Answer::Options, out),
-            Ok(Verdict::Route { client, onward }) => {
-                let Some(branch) = self.branch_for(flow, message) else {
-                    return self.refuse(flow, message, Refusal::BadRequest, out);
-                };
+            Ok(Verdict::Route {
+                client,
+                spelling,
+                onward,
+            }) => {
                 let arrival = Arrival {
                     flow,
-                    branch,
+                    branch: Branch::of(Origin::Phone(flow), &below, &self.keys, parts),
                     method,
                     onward,
                     kind: Kind::Forward,
                 };
-                match self.known(&client) {
-                    Some((aor, assignment)) => {
-                        self.counters.assignments_known += 1;
-                        self.forward(&arrival, message, aor, assignment, out);
-                    }
-                    None => self.hold(now, client, arrival, message, out),
+                let Some((aor, assignment)) = self.known(&client) else {
+                    return self.hold(now, client, arrival, message, out);
+                };
+                self.counters.assignments_known += 1;
+                if let Some(spelling) = spelling {
+                    self.cache.spell(&aor, spelling);
                 }
+                self.forward(&arrival, message, aor, assignment, out);
             }
             Err(refusal) => self.refuse(flow, message, refusal, out),
         }
-    }
-
-    fn branch_for(&mut self, flow: Flow, message: &Message<'_>) -> Option<Branch> {
-        self.edge.face(flow.listener)?;
-        let below = Below::received(message, message.via()?, flow.remote)?;
-        let (origin, parts) = (Origin::Phone(flow), &mut self.scratch.parts);
-        Some(Branch::of(origin, &below, &self.keys, parts))
     }
 
     fn refuse(&mut self, flow: Flow, message: &Message<'_>, refusal: Refusal, out: &mut Outputs) {
@@ -219,7 +222,7 @@ impl Balancer {
             return None;
         }
         let (aor, assignment) = self.cache.find(client)?;
-        let (aor, assignment) = (aor.clone(), *assignment);
+        let aor = aor.clone();
         if self.lives(assignment.server) {
             return Some((aor, assignment));
         }

@@ -8,7 +8,6 @@ use presently_sip::{
     Edits, Flow, Message, Method, Moment, Name, NameAddr, Now, Protocol, Scheme, Start, Uri, Via,
 };
 
-use crate::answer::answer_flow;
 use crate::balancer::Balancer;
 use crate::branch::{Below, Branch, Origin};
 use crate::decision::{MAX_FORWARDS, Named, Onward};
@@ -85,22 +84,26 @@ impl Balancer {
         Edits::default().write_response(message, 1, &mut out.text);
         self.counters.responses_sent += 1;
         out.to_phones.push(ToPhone {
-            flow: answer_flow(flow, Some(&below)),
+            flow: below.answer_flow(flow),
             head: start..out.text.len(),
             body: body.clone(),
         });
     }
 
     /// Our branch on top of a message, if it is authentic, and the Via below it.
-    fn own_branch<'a>(&mut self, now: Moment, message: &Message<'a>) -> Option<(Branch, Via<'a>)> {
+    fn own_branch<'a>(
+        &mut self,
+        now: Moment,
+        message: &Message<'a>,
+    ) -> Option<(Branch, Below<'a>)> {
         let mut vias = message.values(Name::Via);
         let top = Via::parse(vias.next()?)?;
         let branch = Branch::parse(top.branch()?, &mut self.scratch.bytes)?;
         let via = Via::parse(vias.next()?)?;
-        let below = Below::read(message, via)?;
+        let below = Below::read(message, &via)?;
         branch
             .is_authentic(now, &below, &self.keys, &mut self.scratch.parts)
-            .then_some((branch, via))
+            .then_some((branch, below))
     }
 
     /// Writes a server's request for a phone; `None` when it cannot leave.
@@ -127,7 +130,7 @@ impl Balancer {
         let max_forwards = hops.checked_sub(1)?;
         let token = self.token(flow);
         let face = self.edge.face(flow.listener)?;
-        let below = Below::read(message, message.via()?)?;
+        let below = Below::read(message, &message.via()?)?;
         let origin = Origin::Server(server);
         let branch = Branch::of(origin, &below, &self.keys, &mut self.scratch.parts);
         let via = &mut self.scratch.text;
