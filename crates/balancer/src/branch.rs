@@ -162,6 +162,11 @@ impl Branch {
             .any(|key| parts.mac(key) == self.mac)
     }
 
+    /// The MAC: names the request among those the balancer holds.
+    pub(crate) fn identity(&self) -> u64 {
+        self.mac
+    }
+
     /// Appends the branch's text, cookie included.
     pub(crate) fn write(&self, out: &mut String) {
         let mut fields = self.fields();
