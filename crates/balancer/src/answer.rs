@@ -1,10 +1,10 @@
 //! What the balancer answers itself, statelessly: the same answer for a repeat (RFC 3261 §8.2.7).
 
-use presently_sip::{Edits, Flow, Message, Name, Protocol, Response, Via, base32};
+use presently_sip::{Edits, Flow, Message, Name, Response, base32};
 
 use crate::balancer::Balancer;
+use crate::branch::Below;
 use crate::decision::{Refusal, is_listed};
-use crate::edge::DEFAULT_PORT;
 use crate::{Outputs, ToPhone};
 
 /// An answer of our own.
@@ -69,7 +69,7 @@ impl Balancer {
         }
         response.end();
         out.to_phones.push(ToPhone {
-            flow: answer_flow(flow, request.via().as_ref()),
+            flow: answer_flow(flow, request),
             head: start..out.text.len(),
             body: bytes::Bytes::new(),
         });
@@ -88,18 +88,11 @@ impl Balancer {
     }
 }
 
-/// Where a response goes whose request came by `flow` and had `via` on top: over a stream, back; in a
-/// datagram, to the source's address, and its port if that was asked for, else the port of sent-by
-/// (RFC 3261 §18.2.2, RFC 3581 §4). An `maddr` is not followed: a response goes to no third party.
-pub(crate) fn answer_flow(flow: Flow, via: Option<&Via<'_>>) -> Flow {
-    let mut flow = flow;
-    if let Some(via) = via
-        && flow.protocol == Protocol::Udp
-        && !via.params.has("rport")
-    {
-        flow.remote.set_port(via.port.unwrap_or(DEFAULT_PORT));
-    }
-    flow
+/// Where the answer to `request` goes, which came by `flow`; to the source if its Via is broken.
+fn answer_flow(flow: Flow, request: &Message<'_>) -> Flow {
+    let via = request.via();
+    let below = via.and_then(|via| Below::read(request, &via));
+    below.map_or(flow, |below| below.answer_flow(flow))
 }
 
 /// What the pool serves.

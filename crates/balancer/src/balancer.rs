@@ -1,7 +1,7 @@
 //! The balancer: what comes from phones, from the store and from time.
 
 use presently_pool::{Assignment, Epoch, Kind, Member, MemberId, MemberState, Membership, Role};
-use presently_sip::{Aor, Flow, MacKey, Message, Method, Moment, Now, Start};
+use presently_sip::{Aor, Defect, Flow, MacKey, Message, Method, Moment, Now, Start};
 use presently_store::{Completion, Operation, Outcome, Refused};
 
 use crate::answer::Answer;
@@ -10,6 +10,7 @@ use crate::cache::Cache;
 use crate::decision::{Asked, Named, Refusal, Verdict, is_in_dialog};
 use crate::edge::Edge;
 use crate::keys::{Keys, Parts};
+use crate::unanswered::Unanswered;
 use crate::waiting::{Arrival, Ask, Held, Queue, Waiting};
 use crate::{Config, Counters, Outputs};
 
@@ -28,6 +29,9 @@ pub struct Balancer {
     pub(crate) cache: Cache,
     pub(crate) counters: Counters,
     pub(crate) waiting: Waiting,
+    pub(crate) unanswered: Unanswered,
+    /// Whether a request over a stream went to a server that has died since.
+    has_orphans: bool,
     /// The servers that live.
     servers: Vec<MemberId>,
 }
@@ -50,6 +54,8 @@ impl Balancer {
             edge: Edge::new(&config.listeners, config.domains.clone()),
             cache: Cache::new(config.cache_max),
             waiting: Waiting::new(&config),
+            unanswered: Unanswered::new(&config),
+            has_orphans: false,
             config,
             membership,
             keys: Keys::new(key),
@@ -103,6 +109,10 @@ impl Balancer {
         self.servers.clear();
         self.servers
             .extend(members.iter().filter(lives).map(|member| member.id));
+        let servers = &self.servers;
+        self.has_orphans = self
+            .unanswered
+            .has_orphans(|server| servers.contains(&server));
     }
 
     /// A server said out of band that `client` has moved to `server`.
@@ -119,11 +129,17 @@ impl Balancer {
     /// When [`Balancer::handle_timeout`] is due next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {
-        self.waiting.poll_timeout()
+        // What lost its server is due at once.
+        let orphans = self.has_orphans.then(Moment::default);
+        orphans.or_else(|| self.waiting.poll_timeout())
     }
 
-    /// Does what is due: asks the store again, refuses what has waited too long.
+    /// Does what is due: asks the store again, refuses what has waited too long, repeats what a dead
+    /// server did not answer.
     pub fn handle_timeout(&mut self, now: Now, out: &mut Outputs) {
+        if std::mem::take(&mut self.has_orphans) {
+            self.repeat_orphans(now, out);
+        }
         let (mut refused, mut asks) = (Vec::new(), Vec::new());
         self.waiting.expire(now.moment, &mut refused, &mut asks);
         for held in refused {
@@ -158,49 +174,52 @@ impl Balancer {
             self.counters.acks_dropped += 1;
             return;
         }
+        let via = message.via();
+        let below = via.and_then(|via| Below::arriving(message, &via, flow.remote));
+        let Some(below) = below else {
+            let status = message.defect().map_or(400, Defect::status);
+            return self.refuse(flow, message, Refusal::Defect(status), out);
+        };
         let asked = Asked {
             message,
+            below: &below,
             method,
             uri,
             now: now.moment,
             edge: &self.edge,
             keys: &self.keys,
+            cache: &self.cache,
             supported: &self.config.supported,
         };
-        match asked.decide(&mut self.scratch.parts, &mut self.scratch.bytes) {
+        let parts = &mut self.scratch.parts;
+        match asked.decide(parts, &mut self.scratch.bytes) {
             Ok(Verdict::Options) if self.servers.is_empty() => {
-                let refused = Answer::Refused(Refusal::Unavailable);
-                self.answer(flow, message, refused, out);
+                self.refuse(flow, message, Refusal::Unavailable, out);
             }
             Ok(Verdict::Options) => self.answer(flow, message, Answer::Options, out),
-            Ok(Verdict::Route { client, onward }) => {
-                let Some(branch) = self.branch_for(flow, message) else {
-                    return self.refuse(flow, message, Refusal::BadRequest, out);
-                };
+            Ok(Verdict::Route {
+                client,
+                spelling,
+                onward,
+            }) => {
                 let arrival = Arrival {
                     flow,
-                    branch,
+                    branch: Branch::of(Origin::Phone(flow), &below, &self.keys, parts),
                     method,
                     onward,
                     kind: Kind::Forward,
                 };
-                match self.known(&client) {
-                    Some((aor, assignment)) => {
-                        self.counters.assignments_known += 1;
-                        self.forward(&arrival, message, aor, assignment, out);
-                    }
-                    None => self.hold(now, client, arrival, message, out),
+                let Some((aor, assignment)) = self.known(&client) else {
+                    return self.hold(now, client, arrival, message, out);
+                };
+                self.counters.assignments_known += 1;
+                if let Some(spelling) = spelling {
+                    self.cache.spell(&aor, spelling);
                 }
+                self.forward(now, &arrival, message, aor, assignment, out);
             }
             Err(refusal) => self.refuse(flow, message, refusal, out),
         }
-    }
-
-    fn branch_for(&mut self, flow: Flow, message: &Message<'_>) -> Option<Branch> {
-        self.edge.face(flow.listener)?;
-        let below = Below::received(message, message.via()?, flow.remote)?;
-        let (origin, parts) = (Origin::Phone(flow), &mut self.scratch.parts);
-        Some(Branch::of(origin, &below, &self.keys, parts))
     }
 
     fn refuse(&mut self, flow: Flow, message: &Message<'_>, refusal: Refusal, out: &mut Outputs) {
@@ -219,7 +238,7 @@ impl Balancer {
             return None;
         }
         let (aor, assignment) = self.cache.find(client)?;
-        let (aor, assignment) = (aor.clone(), *assignment);
+        let aor = aor.clone();
         if self.lives(assignment.server) {
             return Some((aor, assignment));
         }
@@ -293,7 +312,7 @@ impl Balancer {
         }
         self.counters.assignments_forgotten += u64::from(self.cache.put(aor, assignment));
         for held in queue.requests {
-            self.forward_held(held, aor.clone(), assignment, out);
+            self.forward_held(now, held, aor.clone(), assignment, out);
         }
     }
 
@@ -312,6 +331,20 @@ impl Balancer {
                 _ => Answer::Refused(Refusal::NotReachable),
             };
             self.answer_held(&held, answer, out);
+        }
+    }
+
+    /// What a dead server did not answer goes to the next one.
+    fn repeat_orphans(&mut self, now: Now, out: &mut Outputs) {
+        let servers = &self.servers;
+        let lives = |server| servers.contains(&server);
+        for (client, mut held) in self.unanswered.orphans(now.moment, lives) {
+            self.counters.requests_repeated += 1;
+            held.since = now.moment;
+            match self.known(&client) {
+                Some((aor, assignment)) => self.forward_held(now, held, aor, assignment, out),
+                None => self.wait(now, client, held, out),
+            }
         }
     }
 

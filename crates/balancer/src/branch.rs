@@ -13,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use presently_pool::MemberId;
 use presently_sip::{Flow, Message, Moment, Protocol, Via, base32, from_base32};
 
+use crate::edge::DEFAULT_PORT;
 use crate::keys::{Keys, Parts};
 
 /// Who a response goes back to.
@@ -36,63 +37,98 @@ pub(crate) struct Branch {
 /// text anew.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Below<'a> {
-    pub(crate) via: Via<'a>,
-    /// `received` as it stands behind us.
-    pub(crate) received: Option<IpAddr>,
-    /// `rport` as it stands behind us.
-    pub(crate) rport: Option<u16>,
+    /// The branch of the Via below ours.
+    pub(crate) branch: &'a str,
+    /// From's tag.
     pub(crate) from_tag: &'a str,
-    pub(crate) call_id: &'a str,
-    pub(crate) cseq: u32,
+    transport: &'a str,
+    host: &'a str,
+    address: Option<IpAddr>,
+    port: Option<u16>,
+    received: Option<IpAddr>,
+    rport: Rport,
+    call_id: &'a str,
+    cseq: u32,
+}
+
+/// The `rport` parameter (RFC 3581 §3).
+#[derive(Clone, Copy, Debug)]
+enum Rport {
+    Absent,
+    Asked,
+    Port(u16),
 }
 
 impl<'a> Below<'a> {
     /// Reads it from a message in which `via` is the value below ours.
-    pub(crate) fn read(message: &Message<'a>, via: Via<'a>) -> Option<Self> {
-        let received = via.params.value("received").and_then(parse_address);
-        let rport = via.params.value("rport").and_then(|port| port.parse().ok());
-        Some(Self {
-            via,
-            received,
-            rport,
+    pub(crate) fn read(message: &Message<'a>, via: &Via<'a>) -> Option<Self> {
+        let mut below = Self {
+            branch: "",
             from_tag: message.from()?.tag().unwrap_or_default(),
+            transport: via.transport,
+            host: via.host.0,
+            address: via.host.address(),
+            port: via.port,
+            received: None,
+            rport: Rport::Absent,
             call_id: message.call_id()?,
             cseq: message.cseq()?.number,
-        })
+        };
+        for (name, value) in via.params.iter() {
+            let value = value.unwrap_or_default();
+            if name.eq_ignore_ascii_case("branch") {
+                below.branch = value;
+            } else if name.eq_ignore_ascii_case("received") {
+                below.received = parse_address(value);
+            } else if name.eq_ignore_ascii_case("rport") {
+                below.rport = value.parse().map_or(Rport::Asked, Rport::Port);
+            }
+        }
+        Some(below)
     }
 
     /// As [`Below::read`] of a request that comes from `source`, with what our edits will add to
     /// its Via (RFC 3261 §18.2.1, RFC 3581 §4).
-    pub(crate) fn received(
+    pub(crate) fn arriving(
         message: &Message<'a>,
-        via: Via<'a>,
+        via: &Via<'a>,
         source: SocketAddr,
     ) -> Option<Self> {
-        let rport = via.params.value("rport").filter(|port| !port.is_empty());
-        let is_asked = rport.is_none() && via.params.has("rport");
+        let mut below = Self::read(message, via)?;
         let address = source.ip().to_canonical();
-        let is_elsewhere = via.host.address() != Some(address);
-        Some(Self {
-            received: (is_asked || is_elsewhere).then_some(address),
-            rport: if is_asked {
-                Some(source.port())
-            } else {
-                rport.and_then(|port| port.parse().ok())
-            },
-            ..Self::read(message, via)?
-        })
+        let is_asked = matches!(below.rport, Rport::Asked);
+        if is_asked {
+            below.rport = Rport::Port(source.port());
+        }
+        below.received = (is_asked || below.address != Some(address)).then_some(address);
+        Some(below)
+    }
+
+    /// Where a response goes whose request came by `flow`: over a stream, back; in a datagram, to
+    /// the source's address, and its port if that was asked for, else the port of sent-by
+    /// (RFC 3261 §18.2.2, RFC 3581 §4). An `maddr` is not followed: a response goes to no third
+    /// party.
+    pub(crate) fn answer_flow(&self, flow: Flow) -> Flow {
+        let mut flow = flow;
+        if flow.protocol == Protocol::Udp && matches!(self.rport, Rport::Absent) {
+            flow.remote.set_port(self.port.unwrap_or(DEFAULT_PORT));
+        }
+        flow
     }
 
     fn fold(&self, parts: &mut Parts) {
-        parts.push_folded(self.via.transport);
-        match self.via.host.address() {
+        parts.push_folded(self.transport);
+        match self.address {
             address @ Some(_) => parts.push_address(address),
-            None => parts.push_folded(self.via.host.0),
+            None => parts.push_folded(self.host),
         }
-        parts.push_number(self.via.port.map_or(0, u32::from));
-        parts.push(self.via.branch().unwrap_or_default().as_bytes());
+        parts.push_number(self.port.map_or(0, u32::from));
+        parts.push(self.branch.as_bytes());
         parts.push_address(self.received);
-        parts.push_number(self.rport.map_or(0, u32::from));
+        parts.push_number(match self.rport {
+            Rport::Absent | Rport::Asked => 0,
+            Rport::Port(port) => u32::from(port),
+        });
         parts.push(self.from_tag.as_bytes());
         parts.push(self.call_id.as_bytes());
         parts.push_number(self.cseq);
@@ -124,6 +160,11 @@ impl Branch {
         self.fold(below, parts);
         keys.for_branches(now, self.number)
             .any(|key| parts.mac(key) == self.mac)
+    }
+
+    /// The MAC: names the request among those the balancer holds.
+    pub(crate) fn identity(&self) -> u64 {
+        self.mac
     }
 
     /// Appends the branch's text, cookie included.

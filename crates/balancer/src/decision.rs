@@ -9,18 +9,21 @@ use presently_sip::{
 };
 
 use crate::branch::{Below, Branch};
+use crate::cache::Cache;
 use crate::edge::Edge;
 use crate::keys::{Keys, Parts};
 
 /// What becomes of a request.
 #[derive(Debug)]
-pub(crate) enum Verdict {
+pub(crate) enum Verdict<'m> {
     /// OPTIONS: answered here.
     Options,
     /// It goes to the server of `client`.
     Route {
         /// By whom it is routed.
         client: Named,
+        /// The URI that named it, where it was read anew and is of a domain of ours.
+        spelling: Option<&'m str>,
         /// What changes on the way.
         onward: Onward,
     },
@@ -99,25 +102,27 @@ impl Refusal {
 }
 
 /// A request, and what it is judged by.
-pub(crate) struct Asked<'a> {
-    pub(crate) message: &'a Message<'a>,
+pub(crate) struct Asked<'a, 'm> {
+    pub(crate) message: &'a Message<'m>,
+    pub(crate) below: &'a Below<'m>,
     pub(crate) method: Method,
     /// The Request-URI as written.
-    pub(crate) uri: &'a str,
+    pub(crate) uri: &'m str,
     pub(crate) now: Moment,
     pub(crate) edge: &'a Edge,
     pub(crate) keys: &'a Keys,
+    pub(crate) cache: &'a Cache,
     /// The option tags the pool's servers know.
     pub(crate) supported: &'a str,
 }
 
-impl<'a> Asked<'a> {
+impl<'m> Asked<'_, 'm> {
     /// Where the request goes, or why it does not.
     pub(crate) fn decide(
         &self,
         parts: &mut Parts,
         scratch: &mut Vec<u8>,
-    ) -> Result<Verdict, Refusal> {
+    ) -> Result<Verdict<'m>, Refusal> {
         if let Some(defect) = self.message.defect() {
             return Err(Refusal::Defect(defect.status()));
         }
@@ -148,8 +153,10 @@ impl<'a> Asked<'a> {
         if self.method == Method::Options {
             return Ok(Verdict::Options);
         }
+        let (client, spelling) = self.client(&target, parts)?;
         Ok(Verdict::Route {
-            client: self.client(&target, parts)?,
+            client,
+            spelling,
             onward: Onward {
                 routes_removed,
                 max_forwards,
@@ -175,11 +182,11 @@ impl<'a> Asked<'a> {
 
     /// RFC 3261 §16.3 step 4: a Via that we wrote for this very request is below the top.
     fn refuse_loop(&self, parts: &mut Parts, scratch: &mut Vec<u8>) -> Result<(), Refusal> {
-        let mut above: Option<Branch> = None;
-        for value in self.message.values(Name::Via) {
+        let mut above = Branch::parse(self.below.branch, scratch);
+        for value in self.message.values(Name::Via).skip(1) {
             let via = Via::parse(value).ok_or(Refusal::BadRequest)?;
             if let Some(branch) = above
-                && let Some(below) = Below::read(self.message, via)
+                && let Some(below) = Below::read(self.message, &via)
                 && branch.is_authentic(self.now, &below, self.keys, parts)
             {
                 return Err(Refusal::Loop);
@@ -206,7 +213,7 @@ impl<'a> Asked<'a> {
     /// How many Route values are ours, all of them, and the real Request-URI where a strict router
     /// put it last (RFC 3261 §16.4). We lead nowhere but into the pool: a Route to elsewhere is
     /// refused.
-    fn strip_routes(&self, uri: &Uri<'a>) -> Result<(usize, Option<&'a str>), Refusal> {
+    fn strip_routes(&self, uri: &Uri<'m>) -> Result<(usize, Option<&'m str>), Refusal> {
         let is_strict = self.edge.is_own(uri.host, uri.port)
             && uri.params.has("lr")
             && uri.user.is_some_and(|user| self.keys.flow(user).is_some());
@@ -243,24 +250,36 @@ impl<'a> Asked<'a> {
         Ok(())
     }
 
-    /// Whose request it is.
-    fn client(&self, target: &Uri<'_>, parts: &mut Parts) -> Result<Named, Refusal> {
+    /// Whose request it is, and by which new spelling.
+    fn client(
+        &self,
+        target: &Uri<'m>,
+        parts: &mut Parts,
+    ) -> Result<(Named, Option<&'m str>), Refusal> {
         if self.method == Method::Register {
             let to = self.message.to().ok_or(Refusal::BadRequest)?;
+            if let Some(aor) = self.cache.spelled(to.uri) {
+                return Ok((Named::Aor(aor.clone()), None));
+            }
             let to = Uri::parse(to.uri).map_err(|_| Refusal::BadRequest)?;
             // RFC 3261 §10.3 step 5.
             if to.scheme != Scheme::Other && (to.user.is_none() || !self.edge.serves(&to)) {
                 return Err(Refusal::NotFound);
             }
-            return self.aor(&to);
+            return Ok((self.aor(&to)?, Some(to.text)));
         }
         if let Some(row) = self.row(target) {
-            return Ok(Named::Row(row));
+            return Ok((Named::Row(row), None));
         }
-        match self.method {
-            Method::Subscribe => self.subscriber(parts),
-            _ if target.user.is_none() => Err(Refusal::NotFound),
-            _ => self.aor(target),
+        if self.method == Method::Subscribe {
+            return self.subscriber(parts);
+        }
+        if target.user.is_none() {
+            return Err(Refusal::NotFound);
+        }
+        match self.cache.spelled(target.text) {
+            Some(aor) => Ok((Named::Aor(aor.clone()), None)),
+            None => Ok((self.aor(target)?, Some(target.text))),
         }
     }
 
@@ -283,20 +302,23 @@ impl<'a> Asked<'a> {
 
     /// The watcher. One without a name is a client of its own for each dialog: all of them together
     /// would be one hot client.
-    fn subscriber(&self, parts: &mut Parts) -> Result<Named, Refusal> {
+    fn subscriber(&self, parts: &mut Parts) -> Result<(Named, Option<&'m str>), Refusal> {
         let from = self.message.from().ok_or(Refusal::BadRequest)?;
         let uri = Uri::parse(from.uri).map_err(|_| Refusal::BadRequest)?;
         if uri.scheme == Scheme::Other || is_anonymous(&uri) {
-            let tag = from.tag().unwrap_or_default();
-            return Ok(Named::Aor(self.nameless(tag, parts)?));
+            return Ok((Named::Aor(self.nameless(parts)?), None));
         }
-        self.aor(&uri)
+        if let Some(aor) = self.cache.spelled(uri.text) {
+            return Ok((Named::Aor(aor.clone()), None));
+        }
+        let is_ours = uri.user.is_some() && self.edge.serves(&uri);
+        Ok((self.aor(&uri)?, is_ours.then_some(uri.text)))
     }
 
-    fn nameless(&self, from_tag: &str, parts: &mut Parts) -> Result<Aor, Refusal> {
+    fn nameless(&self, parts: &mut Parts) -> Result<Aor, Refusal> {
         parts.begin(b"nameless");
         parts.push(self.message.call_id().unwrap_or_default().as_bytes());
-        parts.push(from_tag.as_bytes());
+        parts.push(self.below.from_tag.as_bytes());
         let mut text = String::from("sip:anonymous-");
         base32(&parts.mac(self.keys.current()).to_be_bytes(), &mut text);
         write!(text, "@{NAMELESS_HOST}").expect("a string takes all that is written");

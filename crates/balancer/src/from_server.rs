@@ -8,7 +8,6 @@ use presently_sip::{
     Edits, Flow, Message, Method, Moment, Name, NameAddr, Now, Protocol, Scheme, Start, Uri, Via,
 };
 
-use crate::answer::answer_flow;
 use crate::balancer::Balancer;
 use crate::branch::{Below, Branch, Origin};
 use crate::decision::{MAX_FORWARDS, Named, Onward};
@@ -31,7 +30,9 @@ impl Balancer {
         out: &mut Outputs,
     ) {
         match (message.start(), passage.kind) {
-            (Start::Response { .. }, _) => self.on_server_response(now, &message, body, out),
+            (Start::Response { status, .. }, _) => {
+                self.on_server_response(now, status, &message, body, out);
+            }
             (Start::Request { method, .. }, Kind::HandBack) => {
                 self.on_hand_back(now, server, passage, method, &message, body, out);
             }
@@ -67,16 +68,23 @@ impl Balancer {
     fn on_server_response(
         &mut self,
         now: Now,
+        status: u16,
         message: &Message<'_>,
         body: &Bytes,
         out: &mut Outputs,
     ) {
         let own = self.own_branch(now.moment, message);
-        let Some((Origin::Phone(flow), below)) = own.map(|(branch, below)| (branch.origin, below))
-        else {
+        let Some((branch, below)) = own else {
             self.counters.branches_refused += 1;
             return;
         };
+        let Origin::Phone(flow) = branch.origin else {
+            self.counters.branches_refused += 1;
+            return;
+        };
+        if status >= 200 && flow.protocol.is_reliable() {
+            self.unanswered.answered(branch.identity());
+        }
         if self.edge.face(flow.listener).is_none() {
             self.counters.undeliverable += 1;
             return;
@@ -85,22 +93,26 @@ impl Balancer {
         Edits::default().write_response(message, 1, &mut out.text);
         self.counters.responses_sent += 1;
         out.to_phones.push(ToPhone {
-            flow: answer_flow(flow, Some(&below)),
+            flow: below.answer_flow(flow),
             head: start..out.text.len(),
             body: body.clone(),
         });
     }
 
     /// Our branch on top of a message, if it is authentic, and the Via below it.
-    fn own_branch<'a>(&mut self, now: Moment, message: &Message<'a>) -> Option<(Branch, Via<'a>)> {
+    fn own_branch<'a>(
+        &mut self,
+        now: Moment,
+        message: &Message<'a>,
+    ) -> Option<(Branch, Below<'a>)> {
         let mut vias = message.values(Name::Via);
         let top = Via::parse(vias.next()?)?;
         let branch = Branch::parse(top.branch()?, &mut self.scratch.bytes)?;
         let via = Via::parse(vias.next()?)?;
-        let below = Below::read(message, via)?;
+        let below = Below::read(message, &via)?;
         branch
             .is_authentic(now, &below, &self.keys, &mut self.scratch.parts)
-            .then_some((branch, via))
+            .then_some((branch, below))
     }
 
     /// Writes a server's request for a phone; `None` when it cannot leave.
@@ -127,7 +139,7 @@ impl Balancer {
         let max_forwards = hops.checked_sub(1)?;
         let token = self.token(flow);
         let face = self.edge.face(flow.listener)?;
-        let below = Below::read(message, message.via()?)?;
+        let below = Below::read(message, &message.via()?)?;
         let origin = Origin::Server(server);
         let branch = Branch::of(origin, &below, &self.keys, &mut self.scratch.parts);
         let via = &mut self.scratch.text;
@@ -244,7 +256,7 @@ impl Balancer {
             self.cache.forget(aor);
         }
         match self.known(&client) {
-            Some((aor, assignment)) => self.forward_held(held, aor, assignment, out),
+            Some((aor, assignment)) => self.forward_held(now, held, aor, assignment, out),
             None => self.wait(now, client, held, out),
         }
     }
