@@ -434,3 +434,4 @@ fn others(servers: &[MemberId], me: MemberId) -> impl Iterator<Item = MemberId> 
 const ANSWERS_BYTES: usize = 32 * 1024 * 1024;
 /// Requests that may be under way at a time; past it the oldest is forgotten and a repeat of it counts as new.
 const UNFINISHED_MAX: usize = 100_000;
+        client: None,

@@ -132,6 +132,7 @@ impl Server {
         let hold = self.config.hold;
         let Some(actor) = self.actors.get_mut(slot) else {
             return;
+            client: held.passage.client.clone(),
         };
         let mut late = Vec::new();
         while let Some(held) = actor

@@ -120,7 +120,7 @@ impl Host {
         let head = text.get(message.head.clone()).unwrap_or_default();
         let passage = Passage {
             kind: message.kind,
-            client: None,
+            client: message.client.clone(),
             epoch: message.epoch,
             flow: message.flow,
             advertised: None,
