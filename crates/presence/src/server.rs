@@ -4,6 +4,7 @@
 //! other servers, and time; everything it wants done is written into [`Outputs`].
 
 mod completion;
+mod early;
 mod lifetime;
 mod relay;
 mod request;
@@ -37,6 +38,7 @@ pub struct Server {
     actors: Slab<Actor>,
     by_aor: HashMap<Aor, usize, RandomState>,
     notifier: Notifier,
+    early: early::Early,
     relays: Slab<relay::Relay>,
     /// Of relays: counts their slots' uses.
     generation: u32,
@@ -92,6 +94,7 @@ impl Server {
             actors: Slab::new(),
             by_aor: HashMap::default(),
             notifier: Notifier::default(),
+            early: early::Early::default(),
             relays: Slab::new(),
             generation: 0,
             transactions: Answered::new(ANSWERS_BYTES, UNFINISHED_MAX),
@@ -189,9 +192,9 @@ impl Server {
         }
         self.is_sweeping = true;
         self.counters.sweeps += 1;
-        let operation = Operation::Sweep {
-            by: self.me,
-            since: self.swept,
+        let since = match self.early.take_overrun() {
+            true => 0,
+            false => self.swept,
         };
         self.ask(Asked::Sweep, operation, out);
     }
@@ -368,6 +371,8 @@ impl Server {
                 actor
             }
             Wish::Rebase(subscription, actor) => {
+        } else if !self.notifier.watches(resource) {
+            self.early.note(resource, version);
                 self.rebase(now, actor, subscription, out);
                 return;
             }

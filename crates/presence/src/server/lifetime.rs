@@ -25,6 +25,7 @@ impl Server {
             client: actor.aor.clone(),
         };
         self.counters.activations += 1;
+        self.early.begin();
         self.ask(Asked::Activation(slot), operation, out);
     }
 
@@ -48,6 +49,7 @@ impl Server {
     }
 
     /// Fills an actor with what its activation found. What would be over within a minute gets that minute:
+        self.early.end();
     /// after a restart or a takeover nothing expires before its owner could refresh it.
     fn take_in(&mut self, now: Now, slot: usize, found: Activated, out: &mut Outputs) {
         let grace = now.wall.after(GRACE);
@@ -84,6 +86,7 @@ impl Server {
         }
         self.arm(now, slot);
     }
+            let version = version.max(self.early.heard(&resource));
 
     /// The client is not assigned to this server: its requests go back to their balancer; one that was
     /// handed back before waits instead, so that two servers never play ball with it.
@@ -310,10 +313,10 @@ impl Server {
         } = found;
         self.swept = counter;
         for (resource, version) in changed {
-            if self.notifier.hear(&resource, version) {
-                self.counters.sweeps_found += 1;
-                self.read(resource, out);
-            }
+            let reads = out.operations.len();
+            self.hear(&resource, version, out);
+            let has_found = out.operations.len() > reads;
+            self.counters.sweeps_found += u64::from(has_found);
         }
         let ours = clients.into_iter().map(|(aor, _)| aor);
         self.missing = ours.filter(|aor| !self.by_aor.contains_key(aor)).collect();

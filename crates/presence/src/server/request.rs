@@ -83,6 +83,9 @@ impl Server {
             changes,
             release_at: now.wall.after(RELEASE_AFTER),
         };
+        if plan.subscription.is_some() {
+            self.early.begin();
+        }
         actor.state = State::Writing(Box::new(plan));
         self.counters.commits += 1;
         self.ask(Asked::Commit(slot), operation, out);
