@@ -42,7 +42,11 @@ impl Server {
                 self.advance(now, slot, out);
             }
             Ok(Outcome::Activated(None)) => self.disown(now, slot, out),
-            Err(Refused::Fenced) => self.on_fenced(now, slot, out),
+            Err(Refused::Fenced) => {
+                // An activation names no epoch: it is this whole life that has ended.
+                self.is_fenced = true;
+                self.wait(now, slot, out);
+            }
             Ok(_) | Err(_) => self.wait(now, slot, out),
         }
         self.activate_missing(now, out);
