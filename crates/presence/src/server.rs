@@ -185,6 +185,29 @@ impl Server {
         self.hear(&wake.resource, wake.version, out);
     }
 
+    /// Takes the word of a member that `client` was given to `server` under `epoch`: its actor is activated
+    /// here, or leaves. The store has the last word in both.
+    pub fn handle_moved(
+        &mut self,
+        now: Now,
+        client: &Aor,
+        (server, epoch): (MemberId, Epoch),
+        out: &mut Outputs,
+    ) {
+        let slot = self.by_aor.get(client).copied();
+        let held = slot.and_then(|slot| Some((slot, self.actors.get_mut(slot)?)));
+        match held {
+            Some((slot, actor)) => {
+                actor.moved = actor.moved.max(epoch);
+                self.advance(now, slot, out);
+            }
+            None if server == self.me.member => {
+                self.actor_of(now, ClientId::default(), client, Epoch::default(), out);
+            }
+            None => {}
+        }
+    }
+
     /// A link to another server lost its memory: what its wakes would have said is read from the store.
     pub fn sweep(&mut self, out: &mut Outputs) {
         if self.is_sweeping {
@@ -196,6 +219,7 @@ impl Server {
             true => 0,
             false => self.swept,
         };
+        let operation = Operation::Sweep { by: self.me, since };
         self.ask(Asked::Sweep, operation, out);
     }
 
@@ -253,6 +277,13 @@ impl Server {
     #[must_use]
     pub fn clients(&self) -> usize {
         self.actors.len()
+    }
+
+    /// The clients with an activated actor here, each with its epoch.
+    pub fn actors(&self) -> impl Iterator<Item = (&Aor, Epoch)> {
+        let actors = self.actors.iter().map(|(_, actor)| actor);
+        let active = actors.filter(|actor| actor.epoch > Epoch::default());
+        active.map(|actor| (&actor.aor, actor.epoch))
     }
 
     /// How many subscriptions are held here.
@@ -340,6 +371,8 @@ impl Server {
     fn hear(&mut self, resource: &ResourceId, version: Version, out: &mut Outputs) {
         if self.notifier.hear(resource, version) {
             self.read(resource.clone(), out);
+        } else if !self.notifier.watches(resource) {
+            self.early.note(resource, version);
         }
     }
 
@@ -371,8 +404,6 @@ impl Server {
                 actor
             }
             Wish::Rebase(subscription, actor) => {
-        } else if !self.notifier.watches(resource) {
-            self.early.note(resource, version);
                 self.rebase(now, actor, subscription, out);
                 return;
             }
@@ -414,6 +445,7 @@ fn send(passage: &Passage, start: usize, out: &mut Outputs) {
     out.to_balancers.push(ToBalancer {
         balancer: flow.balancer,
         kind: Kind::Forward,
+        client: None,
         flow: None,
         epoch: Epoch::default(),
         head: start..out.text.len(),
@@ -439,4 +471,3 @@ fn others(servers: &[MemberId], me: MemberId) -> impl Iterator<Item = MemberId> 
 const ANSWERS_BYTES: usize = 32 * 1024 * 1024;
 /// Requests that may be under way at a time; past it the oldest is forgotten and a repeat of it counts as new.
 const UNFINISHED_MAX: usize = 100_000;
-        client: None,

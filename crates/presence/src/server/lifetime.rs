@@ -49,11 +49,11 @@ impl Server {
             }
             Ok(_) | Err(_) => self.wait(now, slot, out),
         }
+        self.early.end();
         self.activate_missing(now, out);
     }
 
     /// Fills an actor with what its activation found. What would be over within a minute gets that minute:
-        self.early.end();
     /// after a restart or a takeover nothing expires before its owner could refresh it.
     fn take_in(&mut self, now: Now, slot: usize, found: Activated, out: &mut Outputs) {
         let grace = now.wall.after(GRACE);
@@ -86,11 +86,11 @@ impl Server {
             if let Some(actor) = self.actors.get_mut(slot) {
                 actor.subscriptions.push(subscription);
             }
+            let version = version.max(self.early.heard(&resource));
             self.hear(&resource, version, out);
         }
         self.arm(now, slot);
     }
-            let version = version.max(self.early.heard(&resource));
 
     /// The client is not assigned to this server: its requests go back to their balancer; one that was
     /// handed back before waits instead, so that two servers never play ball with it.
@@ -98,6 +98,11 @@ impl Server {
         let Some(actor) = self.actors.get_mut(slot) else {
             return;
         };
+        if std::mem::take(&mut actor.moved) > Epoch::default() {
+            // It may have come here after the store was asked.
+            self.activate(now, slot, out);
+            return;
+        }
         let queue = std::mem::take(&mut actor.queue);
         let (marked, plain): (Vec<Held>, Vec<Held>) = queue
             .into_iter()
@@ -127,6 +132,7 @@ impl Server {
         out.to_balancers.push(ToBalancer {
             balancer: flow.balancer,
             kind: Kind::HandBack,
+            client: held.passage.client.clone(),
             flow: Some(flow),
             epoch,
             head: start..out.text.len(),
@@ -139,7 +145,6 @@ impl Server {
         let hold = self.config.hold;
         let Some(actor) = self.actors.get_mut(slot) else {
             return;
-            client: held.passage.client.clone(),
         };
         let mut late = Vec::new();
         while let Some(held) = actor
@@ -160,19 +165,25 @@ impl Server {
         }
     }
 
-    /// This server's life or the actor's epoch is over: nothing in memory counts any more.
+    /// The actor's epoch is over, or what its write came to is not known: nothing in memory counts any more.
+    /// Whose the client is now, the next activation says.
     pub(super) fn on_fenced(&mut self, now: Now, slot: usize, out: &mut Outputs) {
         self.reset(slot);
-        // Whether it is the client that moved or this whole life that ended, the next activation says.
-        let has_requests = self
+        self.activate(now, slot, out);
+    }
+
+    /// An idle actor whose client was given to a server after its activation asks the store whose it is;
+    /// `true` when it does.
+    pub(super) fn follow(&mut self, now: Now, slot: usize, out: &mut Outputs) -> bool {
+        let has_moved = self
             .actors
             .get(slot)
-            .is_some_and(|actor| !actor.queue.is_empty());
-        if has_requests {
+            .is_some_and(|actor| actor.epoch < actor.moved);
+        if has_moved {
+            self.reset(slot);
             self.activate(now, slot, out);
-        } else {
-            self.drop_actor(slot);
         }
+        has_moved
     }
 
     /// Empties an actor's memory and keeps its queue.

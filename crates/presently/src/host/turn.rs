@@ -11,6 +11,7 @@ use presently_presence::ToBalancer;
 use presently_sip::{Edits, Framing, Message, Now, Start};
 use presently_store::{Completion, Ticket};
 
+use super::beat::BEAT;
 use super::{Host, HostedServer, LinkMessage, Outside};
 
 impl Host {
@@ -51,8 +52,16 @@ impl Host {
             };
             let edits = forward.edits(&hosted.out.text);
             let servers = &mut self.servers;
-            match servers.iter_mut().find(|one| one.me.member == forward.server) {
-                Some(server) => server.take(now, &forward.passage, message, (&edits, forward.vias_removed)),
+            match servers
+                .iter_mut()
+                .find(|one| one.me.member == forward.server)
+            {
+                Some(server) => server.take(
+                    now,
+                    &forward.passage,
+                    message,
+                    (&edits, forward.vias_removed),
+                ),
                 None => self.to_links.push(LinkMessage {
                     from: hosted.me.member,
                     to: forward.server,
@@ -125,7 +134,10 @@ impl Host {
             flow: message.flow,
             advertised: None,
         };
-        let own = self.balancer.as_mut().filter(|one| one.me.member == message.balancer);
+        let own = self
+            .balancer
+            .as_mut()
+            .filter(|one| one.me.member == message.balancer);
         let Some(hosted) = own else {
             let text = with_passage(&passage, head, &message.body);
             self.to_links.push(LinkMessage {
@@ -153,12 +165,23 @@ impl Host {
             for event in hosted.links.out.events.drain(..) {
                 match event {
                     Event::Woken(wake) => hosted.machine.handle_wake(&wake, &mut hosted.out),
-                    Event::Gap { .. } | Event::Reset { .. } => hosted.machine.sweep(&mut hosted.out),
+                    Event::Moved {
+                        client,
+                        server,
+                        epoch,
+                        ..
+                    } => {
+                        let out = &mut hosted.out;
+                        let to = (server, epoch);
+                        hosted.machine.handle_moved(now, &client, to, out);
+                    }
+                    Event::Gap { .. } | Event::Reset { .. } => {
+                        hosted.machine.sweep(&mut hosted.out)
+                    }
                     _ => {}
                 }
             }
         }
-        let _ = now;
         if let Some(hosted) = &mut self.balancer {
             for event in hosted.links.out.events.drain(..) {
                 if let Event::Moved {
@@ -178,8 +201,9 @@ impl Host {
     fn submit(&mut self) {
         if let Some(hosted) = &mut self.balancer {
             let operations = hosted.out.operations.drain(..);
-            self.batch
-                .extend(operations.map(|(ticket, operation)| (tagged(BALANCER, ticket), operation)));
+            self.batch.extend(
+                operations.map(|(ticket, operation)| (tagged(BALANCER, ticket), operation)),
+            );
         }
         for (place, hosted) in self.servers.iter_mut().enumerate() {
             let owner = u64::try_from(place).unwrap_or_default() + FIRST_SERVER;
@@ -208,7 +232,8 @@ impl Host {
             ..completion
         };
         match owner {
-            HOST => self.on_beaten(now, completion),
+            HOST if completion.ticket == BEAT => self.on_beaten(now, completion),
+            HOST => self.on_reassigned(completion),
             BALANCER => {
                 if let Some(hosted) = &mut self.balancer {
                     hosted
@@ -298,7 +323,10 @@ fn with_passage(passage: &Passage, head: &[u8], body: &[u8]) -> Bytes {
     let mut envelope = String::from("Presently: ");
     passage.write(&mut envelope);
     envelope.push_str("\r\n");
-    let line = head.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let line = head
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .map_or(0, |at| at + 1);
     let (start, rest) = head.split_at(line);
     let mut text = Vec::with_capacity(head.len() + envelope.len() + body.len());
     for part in [start, envelope.as_bytes(), rest, body] {
