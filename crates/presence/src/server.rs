@@ -215,10 +215,8 @@ impl Server {
         }
         self.is_sweeping = true;
         self.counters.sweeps += 1;
-        let since = match self.early.take_overrun() {
-            true => 0,
-            false => self.swept,
-        };
+        let is_overrun = self.early.take_overrun();
+        let since = if is_overrun { 0 } else { self.swept };
         let operation = Operation::Sweep { by: self.me, since };
         self.ask(Asked::Sweep, operation, out);
     }

@@ -21,6 +21,8 @@ pub struct Entries {
     pub documents: Vec<Document>,
     /// Which server each client has, as of the last commit that said so.
     pub assigned: BTreeMap<Aor, Assigned>,
+    /// Our tags of the dialogs whose subscription has a row.
+    pub subscribed: BTreeSet<String>,
     /// Operations done.
     pub operations: u64,
 }
@@ -86,6 +88,7 @@ impl Journal {
                     written, released, ..
                 },
             ) => {
+                changes.iter().for_each(|change| entries.subscribe(change));
                 entries.requests.extend(changes.iter().filter_map(request));
                 let bodies = changes.iter().filter_map(|change| match change {
                     Change::WriteDocument { body, .. } => Some(body),
@@ -116,6 +119,18 @@ impl Entries {
         let mut of = self.documents.iter().rev();
         of.find(|document| document.resource == *resource)
             .map_or(Version(0), |document| document.version)
+    }
+
+    fn subscribe(&mut self, change: &Change) {
+        match change {
+            Change::PutSubscription(row) => {
+                self.subscribed.insert(row.dialog.local_tag.to_string());
+            }
+            Change::RemoveSubscription { key, .. } => {
+                self.subscribed.remove(&*key.local_tag);
+            }
+            _ => {}
+        }
     }
 
     fn assign(&mut self, now: Moment, client: &Aor, assignment: Assignment) {

@@ -199,18 +199,14 @@ impl Ledger {
                 .push(format!("law 1: {dialog:?} {cseq} of nobody"));
             return;
         };
-        let state = message.text(Name::SubscriptionState).unwrap_or_default();
-        let before = self.notifies.get(&dialog).and_then(|sent| sent.last());
-        let is_again = before.is_some_and(|last| (last.cseq, last.by) == (cseq, by));
-        let may_outlive = is_again || state.starts_with("terminated");
-        match standing(now, assigned, by, may_outlive) {
+        let has_row = self.journal.entries().subscribed.contains(tag);
+        match standing(now, assigned, by, has_row) {
             Standing::Owner => {}
             // It had not heard yet: the phone refuses what comes late, by its CSeq.
             Standing::JustMoved => return,
             Standing::Stranger => {
                 self.broken.push(format!(
-                    "law 1: {dialog:?} {cseq} was sent by {by:?}, and the watcher has {:?}",
-                    assigned.server
+                    "law 1: {dialog:?} {cseq} was sent by {by:?} at {now:?}, and the watcher has {assigned:?}"
                 ));
                 return;
             }
@@ -258,11 +254,11 @@ enum Standing {
 }
 
 /// Law 1: whether `by` may notify the client that is assigned so.
-fn standing(now: Moment, assigned: Assigned, by: MemberId, may_outlive: bool) -> Standing {
+fn standing(now: Moment, assigned: Assigned, by: MemberId, has_row: bool) -> Standing {
     match assigned.server {
         Some(server) if server == by => Standing::Owner,
-        // Nothing of the client is left but the NOTIFY in flight, and the one that ends its last subscription.
-        None if may_outlive => Standing::Owner,
+        // The subscription has ended, and only who ended it knows the dialog: its last words.
+        _ if !has_row => Standing::Owner,
         _ if now.since(assigned.since) < MOVE_HEARD => Standing::JustMoved,
         _ => Standing::Stranger,
     }
