@@ -142,3 +142,6 @@ fn length_header(bytes: &[u8], line: Span) -> Option<Header> {
 
 /// The most bytes a stream holds back: one message of the largest size, and what was read behind it.
 pub const BUFFER_MAX: usize = 2 * (HEAD_MAX + BODY_MAX);
+
+#[cfg(test)]
+mod tests;

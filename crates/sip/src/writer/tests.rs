@@ -1,7 +1,9 @@
 //! What is written, to the byte.
 
+use proptest::prelude::*;
+
 use super::*;
-use crate::{Defect, Framing, Index};
+use crate::{Aor, Defect, Framing, Index, Start};
 
 const SUBSCRIBE: &str = "SUBSCRIBE sip:a@x SIP/2.0\r\n\
     v: SIP/2.0/UDP 192.0.2.1:5070;branch=z9hG4bK1;rport;received=10.0.0.1, SIP/2.0/TCP b\r\n\
@@ -125,4 +127,50 @@ fn each_status_has_the_phrase_of_its_rfc() {
         "Version Not Supported",
     ];
     assert_eq!(statuses, phrases);
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_reads_as_it_was_meant(
+        user in "\\PC{1,20}",
+        call_id in "[!-~]{1,40}",
+        number in 0_u32..1 << 31,
+        headers in prop::collection::vec(("X-[A-Za-z0-9.!%*_+`'~-]{1,20}", "\\PC{0,60}"), 0..20),
+        body: Vec<u8>,
+    ) {
+        let aor = Aor::from_key(&format!("sip:{user}@example.com")).unwrap();
+        let mut out = Vec::new();
+        let mut writer = Writer::request(&mut out, "PUBLISH", &aor);
+        writer
+            .header("Via", "SIP/2.0/UDP h;branch=z9hG4bK1")
+            .header("From", format_args!("<{aor}>;tag=1"))
+            .header("To", format_args!("<{aor}>"))
+            .header("Call-ID", &call_id)
+            .header("CSeq", format_args!("{number} PUBLISH"));
+        for (name, value) in &headers {
+            writer.header(name, value);
+        }
+        writer.body("text/plain", &body);
+
+        let mut index = Index::default();
+        let message = index.read(&out, Framing::Stream).unwrap();
+        prop_assert_eq!(message.defect(), None);
+        let Start::Request { uri, .. } = message.start() else {
+            panic!("a request");
+        };
+        prop_assert_eq!(Aor::parse(uri), Ok(aor.clone()));
+        prop_assert_eq!(Aor::parse(message.from().unwrap().uri), Ok(aor));
+        prop_assert_eq!(message.call_id(), Some(call_id.as_str()));
+        prop_assert_eq!(message.cseq().unwrap().number, number);
+        prop_assert_eq!(message.body(), body);
+        let read: Vec<(&[u8], &[u8])> = message
+            .headers()
+            .filter(|(_, name, _)| name.starts_with(b"X-"))
+            .map(|(_, name, value)| (name, value))
+            .collect();
+        let meant = headers
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes().trim_ascii()));
+        prop_assert_eq!(read, meant.collect::<Vec<_>>());
+    }
 }
