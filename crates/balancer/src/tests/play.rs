@@ -213,14 +213,27 @@ impl Play {
         text: &str,
         body: &[u8],
     ) -> Vec<Sent> {
+        self.try_server(server, passage, text.as_bytes(), body)
+    }
+
+    /// As [`Play::server`] of any bytes; what cannot be read is dropped.
+    pub(super) fn try_server(
+        &mut self,
+        server: MemberId,
+        passage: &Passage,
+        bytes: &[u8],
+        body: &[u8],
+    ) -> Vec<Sent> {
         let mut index = std::mem::take(&mut self.index);
-        let message = index.read(text.as_bytes(), Framing::Datagram).unwrap();
-        let body = Bytes::copy_from_slice(body);
-        let Self {
-            balancer, now, out, ..
-        } = self;
-        balancer.handle_server(*now, server, passage, message, &body, out);
-        let mut sent = self.collect(Some(text.as_bytes()), &index);
+        let mut sent = Vec::new();
+        if let Ok(message) = index.read(bytes, Framing::Datagram) {
+            let body = Bytes::copy_from_slice(body);
+            let Self {
+                balancer, now, out, ..
+            } = self;
+            balancer.handle_server(*now, server, passage, message, &body, out);
+            sent = self.collect(Some(bytes), &index);
+        }
         self.index = index;
         sent.extend(self.settle());
         sent
@@ -330,7 +343,7 @@ impl Play {
             sent.push(Sent::Server {
                 server: forward.server,
                 passage: Box::new(forward.passage),
-                text: String::from_utf8(written).unwrap(),
+                text: String::from_utf8_lossy(&written).into_owned(),
                 vias_removed: forward.vias_removed,
             });
         }
