@@ -1,5 +1,5 @@
-//! What the tests stand on: a balancer, a store that answers at once or not at all, and the texts of
-//! what was sent.
+//! What the tests stand on: a balancer, a store that answers at once or not at all, and the texts
+//! of what was sent.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -78,6 +78,7 @@ pub(super) fn config() -> Config {
             listener(Protocol::Tcp, "sip.example.com", 5060, "192.0.2.1:5060"),
             listener(Protocol::Udp, "2001:db8::1", 5062, "[2001:db8::1]:5062"),
             listener(Protocol::Udp, "203.0.113.9", 5080, "10.0.0.1:5060"),
+            listener(Protocol::Udp, "203.0.113.9", 5090, "0.0.0.0:5090"),
         ],
         ..Config::default()
     }
