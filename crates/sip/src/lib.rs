@@ -13,6 +13,7 @@ mod mac;
 mod message;
 mod text;
 mod time;
+pub mod transaction;
 mod uri;
 mod value;
 mod wheel;
