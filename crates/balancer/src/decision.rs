@@ -268,7 +268,9 @@ impl<'m> Asked<'_, 'm> {
             }
             return Ok((self.aor(&to)?, Some(to.text)));
         }
-        if let Some(row) = self.row(target) {
+        // Outside a dialog a pool Contact names who is watched, not who watches.
+        let names_client = self.method != Method::Subscribe || is_in_dialog(self.message);
+        if names_client && let Some(row) = self.row(target) {
             return Ok((Named::Row(row), None));
         }
         if self.method == Method::Subscribe {

@@ -1,4 +1,5 @@
-//! What the outside calls this balancer: its listeners' names and addresses, and the domains it serves.
+//! What the outside calls this balancer: its listeners' names and addresses, and the domains it
+//! serves.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -88,8 +89,8 @@ impl Edge {
             || self.is_own(uri.host, uri.port)
     }
 
-    /// Whether a Route of `host` leads here: to a listener, or to a domain of ours that phones use as
-    /// their outbound proxy.
+    /// Whether a Route of `host` leads here: to a listener, or to a domain of ours that phones use
+    /// as their outbound proxy.
     pub(crate) fn is_own_route(&self, route: &Uri<'_>, request_uri: &Uri<'_>) -> bool {
         if self.is_own(route.host, route.port) {
             return true;
@@ -149,7 +150,9 @@ impl Face {
     fn is_called(&self, host: Host<'_>, address: Option<IpAddr>) -> bool {
         match address {
             Some(address) => {
-                self.address == Some(address) || self.bound.ip().to_canonical() == address
+                self.address == Some(address)
+                    || self.bound.ip().to_canonical() == address
+                    || (self.bound.ip().is_unspecified() && address.is_loopback())
             }
             None => host.is_equal(&self.host),
         }
