@@ -409,6 +409,7 @@ fn send(passage: &Passage, start: usize, out: &mut Outputs) {
     out.to_balancers.push(ToBalancer {
         balancer: flow.balancer,
         kind: Kind::Forward,
+        client: None,
         flow: None,
         epoch: Epoch::default(),
         head: start..out.text.len(),

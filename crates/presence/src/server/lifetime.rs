@@ -120,6 +120,7 @@ impl Server {
         out.to_balancers.push(ToBalancer {
             balancer: flow.balancer,
             kind: Kind::HandBack,
+            client: held.passage.client.clone(),
             flow: Some(flow),
             epoch,
             head: start..out.text.len(),
