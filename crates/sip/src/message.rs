@@ -8,7 +8,6 @@ mod stream;
 
 pub use defect::{Defect, ReadError};
 pub use edits::Edits;
-pub(crate) use edits::{append, put};
 pub use index::{Framing, Index};
 pub use name::{Method, Name};
 pub use stream::{BUFFER_MAX, Stream};
