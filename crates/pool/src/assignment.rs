@@ -2,7 +2,8 @@
 
 use crate::MemberId;
 
-/// The fencing number of an assignment; grows with each activation, drawn from the store's one counter.
+/// The fencing number of an assignment; grows with each activation, drawn from the store's one
+/// counter.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Epoch(pub u64);
 

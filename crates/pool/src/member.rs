@@ -64,3 +64,14 @@ pub struct Member {
     /// How many clients are assigned to it.
     pub clients: u64,
 }
+
+impl Member {
+    /// Its present life.
+    #[must_use]
+    pub fn membership(&self) -> Membership {
+        Membership {
+            member: self.id,
+            incarnation: self.incarnation,
+        }
+    }
+}

@@ -48,7 +48,8 @@ pub struct ResourceId {
     pub package: PackageName,
 }
 
-/// How far a resource's state has come; given by the store's write, compared within one resource only.
+/// How far a resource's state has come; given by the store's write, compared within one resource
+/// only.
 /// 0 is the state that nobody ever wrote.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Version(pub u64);

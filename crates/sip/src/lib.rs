@@ -16,6 +16,7 @@ mod message;
 mod put;
 mod text;
 mod time;
+pub mod transaction;
 mod uri;
 mod value;
 mod wheel;

@@ -151,6 +151,12 @@ impl<'a> Message<'a> {
         self.index.body.of(self.bytes)
     }
 
+    /// Where its parts are: clone it beside a copy of the bytes to keep the message.
+    #[must_use]
+    pub fn index(&self) -> &'a Index {
+        self.index
+    }
+
     /// All bytes of the message, body included.
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {

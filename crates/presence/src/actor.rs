@@ -1,0 +1,121 @@
+//! One client as its distinguished server holds it: bindings, publications, what it watches, and the
+//! requests that wait for the one before.
+//!
+//! ```text
+//!                    Activated                 a request that writes
+//!   (created) ─► Activating ───► Idle ──────────────────────────────► Writing
+//!                                  ▲   committed: memory follows        │
+//!                                  └─────────────────────────────────────┘
+//! ```
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use presently_pool::{ClientId, Epoch, PackageName, ResourceId};
+use presently_sip::{Aor, TimerId, WallTime};
+use presently_store::{Answer, Binding, Document, Publication, Repeat, RequestKey};
+
+use crate::held::Held;
+use crate::notifier::SubscriptionSlot;
+use crate::plan::Plan;
+
+/// One client.
+#[derive(Debug)]
+pub(crate) struct Actor {
+    pub(crate) aor: Aor,
+    pub(crate) client: ClientId,
+    pub(crate) epoch: Epoch,
+    pub(crate) activation: u32,
+    pub(crate) state: State,
+    /// Requests in order of arrival, bounded by the configuration.
+    pub(crate) queue: VecDeque<Held>,
+    pub(crate) bindings: Vec<Binding>,
+    pub(crate) publications: Vec<Publication>,
+    /// The client's own documents, as last committed.
+    pub(crate) documents: Vec<Arc<Document>>,
+    pub(crate) subscriptions: Vec<SubscriptionSlot>,
+    /// Subscriptions whose time is over and whose removal is not committed yet.
+    pub(crate) over: Vec<SubscriptionSlot>,
+    /// Requests that removed something, for as long as they can be repeated.
+    pub(crate) repeats: Vec<(Repeat, WallTime)>,
+    /// The next expiry of a binding or publication, or the next try of what waits for the store.
+    pub(crate) timer: Option<TimerId>,
+}
+
+/// Where an actor stands between its requests.
+#[derive(Debug)]
+pub(crate) enum State {
+    /// Its rows are being read.
+    Activating,
+    /// Nothing is in flight.
+    Idle,
+    /// One write is in flight (design: one write in flight per actor).
+    Writing(Box<Plan>),
+    /// The store or the assignment was not to be had: tried again at the timer.
+    Waiting,
+}
+
+impl Actor {
+    pub(crate) fn new(aor: Aor, client: ClientId) -> Self {
+        Self {
+            aor,
+            client,
+            epoch: Epoch::default(),
+            activation: 0,
+            state: State::Activating,
+            queue: VecDeque::new(),
+            bindings: Vec::new(),
+            publications: Vec::new(),
+            documents: Vec::new(),
+            subscriptions: Vec::new(),
+            over: Vec::new(),
+            repeats: Vec::new(),
+            timer: None,
+        }
+    }
+
+    /// Whether nothing of the client lives here: its assignment may be released.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bindings.is_empty() && self.publications.is_empty() && self.subscriptions.is_empty()
+    }
+
+    pub(crate) fn resource(&self, package: &PackageName) -> ResourceId {
+        ResourceId {
+            aor: self.aor.clone(),
+            package: package.clone(),
+        }
+    }
+
+    pub(crate) fn document(&self, package: &PackageName) -> Option<&Arc<Document>> {
+        let mut documents = self.documents.iter();
+        documents.find(|document| document.resource.package == *package)
+    }
+
+    /// The answer that `request` got when it was done before.
+    pub(crate) fn answered(&self, request: &RequestKey) -> Option<&Answer> {
+        let bindings = self.bindings.iter().map(|row| &row.repeat);
+        let publications = self.publications.iter().map(|row| &row.repeat);
+        let removed = self.repeats.iter().map(|(repeat, _)| repeat);
+        let mut all = bindings.chain(publications).chain(removed);
+        all.find(|repeat| repeat.request == *request)
+            .map(|repeat| &repeat.answer)
+    }
+
+    pub(crate) fn remember(&mut self, now: WallTime, repeat: Repeat, until: WallTime) {
+        self.repeats.retain(|(_, until)| *until > now);
+        if self.repeats.len() < REPEATS_MAX {
+            self.repeats.push((repeat, until));
+        }
+    }
+
+    /// When the next binding or publication is over.
+    pub(crate) fn next_expiry(&self) -> Option<WallTime> {
+        let bindings = self.bindings.iter().map(|row| row.expires_at);
+        let publications = self.publications.iter().map(|row| row.expires_at);
+        bindings.chain(publications).min()
+    }
+}
+
+/// Removals that one client can do within the repeat window and still have repeated from memory; past it
+/// only the transaction's own answer is left.
+const REPEATS_MAX: usize = 64;

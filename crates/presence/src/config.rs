@@ -1,0 +1,134 @@
+//! What an operator may set about a server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::package::Packages;
+
+/// What a server must know and nobody may see.
+#[derive(Clone, Copy)]
+pub struct Secrets {
+    /// The pool's key: tags, tokens and request keys are made with it, the same on every server.
+    pub pool: [u8; 16],
+    /// Fresh random bytes for this life: entity-tags and branches come from them.
+    pub seed: [u8; 16],
+}
+
+/// Shows nothing of itself.
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secrets")
+    }
+}
+
+/// Settings of one server; each default has its reason.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The server's name in its Via: never its address.
+    pub name: Arc<str>,
+    /// Ports of the pool's listeners: dropped from an address of record.
+    pub own_ports: Arc<[u16]>,
+    /// The event packages served.
+    pub packages: Arc<Packages>,
+    /// The seconds granted to REGISTER, SUBSCRIBE and PUBLISH.
+    pub expires: Expires,
+    /// Bindings a client may have. A user has a handful of devices; 16 leaves room.
+    pub bindings_max: usize,
+    /// Publications a resource may have.
+    pub publications_max: usize,
+    /// Subscriptions a client may have: the largest buddy lists and attendant consoles stay below.
+    pub subscriptions_max: usize,
+    /// Requests of one client that wait for the one before.
+    pub queue_max: usize,
+    /// How long a request waits for the store before it is refused: below the phone's own 32 s.
+    pub hold: Duration,
+    /// How often the store is swept for what a wake should have said.
+    pub sweep_every: Duration,
+    /// Least time between two NOTIFYs of a subscription; 0 sends every change at once (a departure from
+    /// RFC 3856 §6.10, because a lamp that lags five seconds is taken for broken).
+    pub notify_min_interval: Duration,
+}
+
+impl Config {
+    /// The defaults for a server called `name`.
+    #[must_use]
+    pub fn new(name: &str, packages: Arc<Packages>) -> Self {
+        Self {
+            name: name.into(),
+            own_ports: Arc::new([5060]),
+            packages,
+            expires: Expires::default(),
+            bindings_max: 16,
+            publications_max: 32,
+            subscriptions_max: 2_000,
+            queue_max: 64,
+            hold: Duration::from_secs(20),
+            sweep_every: Duration::from_secs(10),
+            notify_min_interval: Duration::ZERO,
+        }
+    }
+}
+
+/// Bounds of what is granted, in seconds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Expires {
+    /// Below it a request is refused with 423 (RFC 3261 §21.4.17). 30 s stops a flood of refreshes and
+    /// suits every phone seen.
+    pub min_secs: u32,
+    /// Granted when nothing was asked (RFC 3856 §6.4).
+    pub default_secs: u32,
+    /// Granted at the most: an hour bounds how long a vanished phone is believed.
+    pub max_secs: u32,
+}
+
+impl Default for Expires {
+    fn default() -> Self {
+        Self {
+            min_secs: 30,
+            default_secs: 3_600,
+            max_secs: 3_600,
+        }
+    }
+}
+
+impl Expires {
+    /// What is granted to a request that asks for `asked` seconds; 0 stays 0.
+    ///
+    /// # Errors
+    ///
+    /// The least that would be granted, when less was asked: 423 with Min-Expires. The RFC lets only
+    /// intervals below an hour be refused (RFC 3261 §10.3 step 7, RFC 6665 §4.2.1.1).
+    pub fn grant(&self, asked: Option<u32>) -> Result<u32, u32> {
+        match asked {
+            None => Ok(self.default_secs.min(self.max_secs)),
+            Some(0) => Ok(0),
+            Some(secs) if secs < self.min_secs && secs < HOUR_SECS => Err(self.min_secs),
+            Some(secs) => Ok(secs.min(self.max_secs)),
+        }
+    }
+}
+
+const HOUR_SECS: u32 = 3_600;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn granted_is_never_more_than_asked_nor_less_than_the_floor() {
+        let expires = Expires::default();
+        let table = [
+            (None, Ok(3_600)),
+            (Some(0), Ok(0)),
+            (Some(1), Err(30)),
+            (Some(29), Err(30)),
+            (Some(30), Ok(30)),
+            (Some(600), Ok(600)),
+            (Some(u32::MAX), Ok(3_600)),
+        ];
+        for (asked, expected) in table {
+            assert_eq!(expires.grant(asked), expected, "{asked:?}");
+        }
+    }
+}

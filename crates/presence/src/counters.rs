@@ -1,0 +1,30 @@
+//! What a server counts; the program exports it.
+
+/// Plain totals since the server was made.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(missing_docs, reason = "each field is the noun it counts")]
+pub struct Counters {
+    pub requests_received: u64,
+    pub requests_refused: u64,
+    pub requests_held: u64,
+    pub requests_handed_back: u64,
+    pub requests_repeated: u64,
+    pub requests_unreadable: u64,
+    pub responses_unmatched: u64,
+    pub commits: u64,
+    pub commits_refused: u64,
+    pub documents_written: u64,
+    pub documents_read: u64,
+    pub tuples_dropped: u64,
+    pub wakes_sent: u64,
+    pub wakes_received: u64,
+    pub notifies_sent: u64,
+    pub notifies_resent: u64,
+    pub notifies_answered: u64,
+    pub notifies_refused: u64,
+    pub notifies_timed_out: u64,
+    pub sweeps: u64,
+    pub sweeps_found: u64,
+    pub activations: u64,
+    pub messages_relayed: u64,
+}

@@ -1,0 +1,65 @@
+//! A request kept while its client's actor is busy: bytes, index and what the balancer changed.
+
+use bytes::Bytes;
+use presently_pool::Passage;
+use presently_sip::transaction::TransactionKey;
+use presently_sip::{Edits, Index, Message, Moment};
+use presently_store::RequestKey;
+
+/// A copy of a request that outlives the turn it came in.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) passage: Passage,
+    /// Names its server transaction.
+    pub(crate) key: TransactionKey,
+    /// Names what it asks, whatever its branch (design: an equal key is a repeat).
+    pub(crate) request: RequestKey,
+    pub(crate) arrived: Moment,
+    bytes: Bytes,
+    index: Index,
+    via: Option<Box<str>>,
+    record_route: Option<Box<str>>,
+    rest: Edits<'static>,
+}
+
+impl Held {
+    pub(crate) fn new(
+        now: Moment,
+        passage: &Passage,
+        (key, request): (TransactionKey, RequestKey),
+        message: &Message<'_>,
+        edits: &Edits<'_>,
+    ) -> Self {
+        Self {
+            passage: passage.clone(),
+            key,
+            request,
+            arrived: now,
+            bytes: Bytes::copy_from_slice(message.bytes()),
+            index: message.index().clone(),
+            via: edits.via.map(Into::into),
+            record_route: edits.record_route.map(Into::into),
+            rest: Edits {
+                presently: None,
+                via: None,
+                record_route: None,
+                request_uri: None,
+                source: edits.source,
+                routes_removed: edits.routes_removed,
+                max_forwards: edits.max_forwards,
+            },
+        }
+    }
+
+    pub(crate) fn message(&self) -> Message<'_> {
+        self.index.message(&self.bytes)
+    }
+
+    pub(crate) fn edits(&self) -> Edits<'_> {
+        Edits {
+            via: self.via.as_deref(),
+            record_route: self.record_route.as_deref(),
+            ..self.rest
+        }
+    }
+}

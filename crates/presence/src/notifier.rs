@@ -1,0 +1,410 @@
+//! The notifier: subscriptions and the resources they watch, and at most one NOTIFY in flight for each.
+//!
+//! A resource is read from the store once for all its watchers here. A subscription is due a NOTIFY when
+//! its resource has come further than what it was last sent, when a SUBSCRIBE was just answered, or when it
+//! has ended; while one is unanswered newer versions collapse into the next.
+
+mod in_flight;
+mod live;
+mod notify;
+mod resource;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use presently_pool::{ResourceId, Version};
+use presently_sip::transaction::{Action, Input};
+use presently_sip::{Moment, Now, Wheel};
+use presently_store::{Document, Subscription};
+use slab::Slab;
+
+pub(crate) use self::live::{Ending, Live};
+pub(crate) use self::resource::{Reading, Resource};
+use crate::branch::Branch;
+use crate::package::Packages;
+use crate::{Counters, Outputs, Timer};
+
+/// A place in the notifier's table; its generation is checked where it comes from outside.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct SubscriptionSlot(pub(crate) u32);
+
+/// What the notifier asks of the client's actor.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Wish {
+    /// Nothing.
+    Nothing,
+    /// The subscription's time is over, or its subscriber said that it is gone: remove the row.
+    Remove(SubscriptionSlot, usize),
+    /// The CSeq base must be rewritten before it runs out.
+    Rebase(SubscriptionSlot, usize),
+}
+
+/// What the notifier needs of its server while it works.
+pub(crate) struct Bench<'a> {
+    pub(crate) now: Now,
+    pub(crate) out: &'a mut Outputs,
+    pub(crate) wheel: &'a mut Wheel<Timer>,
+    pub(crate) counters: &'a mut Counters,
+    pub(crate) packages: &'a Packages,
+    pub(crate) name: &'a str,
+    pub(crate) random: &'a mut crate::random::Random,
+    pub(crate) min_interval: Duration,
+}
+
+/// All subscriptions of a server.
+#[derive(Debug, Default)]
+pub(crate) struct Notifier {
+    live: Slab<Live>,
+    resources: Slab<Resource>,
+    by_resource: HashMap<ResourceId, usize, RandomState>,
+    generation: u32,
+}
+
+impl Notifier {
+    /// Takes a subscription in: it is due a NOTIFY as soon as its resource's document is known.
+    pub(crate) fn insert(
+        &mut self,
+        row: Subscription,
+        (actor, activation): (Option<usize>, u32),
+        bench: &mut Bench<'_>,
+    ) -> SubscriptionSlot {
+        let place = self.resource_of(&row.resource);
+        self.generation = self.generation.wrapping_add(1);
+        let expires = deadline(bench.now, &row);
+        let key = self.live.insert(Live {
+            actor,
+            activation,
+            n: 0,
+            resource: place,
+            sent: Version::default(),
+            is_forced: true,
+            is_frozen: false,
+            ending: None,
+            in_flight: None,
+            not_before: Moment::default(),
+            timeouts: 0,
+            expires,
+            timer: None,
+            generation: self.generation,
+            row,
+        });
+        let slot = SubscriptionSlot(u32::try_from(key).expect("fewer than 2^32 subscriptions"));
+        if let Some(resource) = self.resources.get_mut(place) {
+            resource.watchers.push(slot);
+        }
+        self.arm(slot, bench);
+        slot
+    }
+
+    /// The row was written anew by a refresh: CSeq starts from its base.
+    pub(crate) fn replace(
+        &mut self,
+        slot: SubscriptionSlot,
+        row: Subscription,
+        bench: &mut Bench<'_>,
+    ) {
+        let Some(live) = self.get_mut(slot) else {
+            return;
+        };
+        live.expires = deadline(bench.now, &row);
+        live.row = row;
+        live.n = 0;
+        live.is_frozen = false;
+        live.is_forced = true;
+        live.timeouts = 0;
+        // A refresh shows that the phone is there: no pause after an earlier failure.
+        live.not_before = bench.now.moment;
+        self.arm(slot, bench);
+    }
+
+    /// The row is gone from the store: one last NOTIFY, then the slot is free.
+    pub(crate) fn end(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) {
+        let Some(live) = self.get_mut(slot) else {
+            return;
+        };
+        live.actor = None;
+        live.is_frozen = false;
+        live.ending = Some(Ending::Timeout);
+        live.not_before = bench.now.moment;
+        self.advance(slot, bench);
+    }
+
+    /// Forgets a subscription at once, without a word to the subscriber.
+    pub(crate) fn forget(&mut self, slot: SubscriptionSlot, wheel: &mut Wheel<Timer>) {
+        let Some(live) = usize::try_from(slot.0)
+            .ok()
+            .and_then(|key| self.live.try_remove(key))
+        else {
+            return;
+        };
+        if let Some((_, timer)) = live.timer {
+            wheel.cancel(timer);
+        }
+        let Some(resource) = self.resources.get_mut(live.resource) else {
+            return;
+        };
+        resource.watchers.retain(|watcher| *watcher != slot);
+        if resource.watchers.is_empty() {
+            let resource = self.resources.remove(live.resource);
+            self.by_resource.remove(&resource.id);
+        }
+    }
+
+    /// A resource is said to have come to `version`: `true` when it must be read.
+    pub(crate) fn hear(&mut self, resource: &ResourceId, version: Version) -> bool {
+        let Some(place) = self.by_resource.get(resource) else {
+            return false;
+        };
+        self.resources
+            .get_mut(*place)
+            .is_some_and(|resource| resource.hear(version))
+    }
+
+    /// A document was read, or written here: what watches it is notified.
+    pub(crate) fn learn(
+        &mut self,
+        document: &std::sync::Arc<Document>,
+        bench: &mut Bench<'_>,
+    ) -> Reading {
+        let Some(place) = self.by_resource.get(&document.resource).copied() else {
+            return Reading::Done;
+        };
+        let Some(resource) = self.resources.get_mut(place) else {
+            return Reading::Done;
+        };
+        let reading = resource.learn(document);
+        // The list is lent out while each of its watchers advances; nothing joins or leaves meanwhile.
+        let watchers = std::mem::take(&mut resource.watchers);
+        for slot in &watchers {
+            self.advance(*slot, bench);
+        }
+        if let Some(resource) = self.resources.get_mut(place) {
+            resource.watchers = watchers;
+        }
+        reading
+    }
+
+    /// The read of `resource` failed: it is to be read again.
+    pub(crate) fn unread(&mut self, resource: &ResourceId) -> bool {
+        let place = self.by_resource.get(resource).copied();
+        place
+            .and_then(|place| self.resources.get_mut(place))
+            .is_some_and(Resource::unread)
+    }
+
+    /// Sends the next NOTIFY of a subscription if one is due and may go.
+    pub(crate) fn advance(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) {
+        let Some(live) = usize::try_from(slot.0)
+            .ok()
+            .and_then(|key| self.live.get_mut(key))
+        else {
+            return;
+        };
+        let Some(resource) = self.resources.get_mut(live.resource) else {
+            return;
+        };
+        if live.may_notify(resource, bench.now.moment) {
+            notify::send(slot, live, resource, bench);
+        }
+        self.arm(slot, bench);
+    }
+
+    /// A phone answered a NOTIFY.
+    pub(crate) fn answered(
+        &mut self,
+        branch: Branch,
+        (status, retry_after): (u16, Option<u32>),
+        bench: &mut Bench<'_>,
+    ) -> Wish {
+        let slot = SubscriptionSlot(branch.slot);
+        let now = bench.now.moment;
+        let Some(live) = self
+            .get_mut(slot)
+            .filter(|live| live.generation == branch.generation)
+        else {
+            bench.counters.responses_unmatched += 1;
+            return Wish::Nothing;
+        };
+        let Some(in_flight) = live
+            .in_flight
+            .as_mut()
+            .filter(|sent| sent.key == branch.key)
+        else {
+            bench.counters.responses_unmatched += 1;
+            return Wish::Nothing;
+        };
+        if in_flight
+            .transaction
+            .handle_input(now, Input::Response { status })
+            != Action::Answered
+        {
+            return Wish::Nothing;
+        }
+        let was_last = in_flight.is_last;
+        live.in_flight = None;
+        live.timeouts = 0;
+        match status {
+            200..=299 => bench.counters.notifies_answered += 1,
+            _ => bench.counters.notifies_refused += 1,
+        }
+        if was_last {
+            self.forget(slot, bench.wheel);
+            return Wish::Nothing;
+        }
+        if ends_subscription(status) {
+            return self.give_up(slot, bench);
+        }
+        if status >= 300 {
+            // Any other refusal does not end it (RFC 6665 §4.2.2): the newest state is tried again later.
+            let pause = retry_after.map_or(RETRY_AFTER, |secs| Duration::from_secs(secs.into()));
+            live.is_forced = true;
+            live.not_before = now.after(pause.min(RETRY_AFTER_MAX));
+        }
+        let wish = live.wish(slot);
+        self.advance(slot, bench);
+        wish
+    }
+
+    /// A subscription's timer fired.
+    pub(crate) fn handle_timeout(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) -> Wish {
+        let now = bench.now.moment;
+        let Some(live) = self.get_mut(slot) else {
+            return Wish::Nothing;
+        };
+        live.timer = None;
+        if live.expires <= now
+            && live.ending.is_none()
+            && let Some(actor) = live.actor
+        {
+            // Looked at again if the removal cannot be written.
+            live.expires = now.after(RETRY_AFTER);
+            self.arm(slot, bench);
+            return Wish::Remove(slot, actor);
+        }
+        let action = match &mut live.in_flight {
+            Some(sent)
+                if sent
+                    .transaction
+                    .poll_timeout()
+                    .is_some_and(|due| due <= now) =>
+            {
+                sent.transaction.handle_input(now, Input::Timeout)
+            }
+            _ => Action::Nothing,
+        };
+        match action {
+            Action::Resend => {
+                bench.counters.notifies_resent += 1;
+                notify::resend(slot, live, bench);
+            }
+            Action::TimedOut | Action::Unreachable => return self.on_unanswered(slot, bench),
+            Action::Answered | Action::Nothing => {}
+        }
+        self.advance(slot, bench);
+        Wish::Nothing
+    }
+
+    /// 64·T1 without an answer. One lost NOTIFY must not cost a lamp (a slow phone, a short cut): it is
+    /// tried again after a pause, and given up after some in a row (RFC 6665 §4.2.2 lets policy decide).
+    fn on_unanswered(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) -> Wish {
+        bench.counters.notifies_timed_out += 1;
+        let Some(live) = self.get_mut(slot) else {
+            return Wish::Nothing;
+        };
+        let was_last = live.in_flight.take().is_some_and(|sent| sent.is_last);
+        live.timeouts = live.timeouts.saturating_add(1);
+        if was_last {
+            self.forget(slot, bench.wheel);
+            return Wish::Nothing;
+        }
+        if live.timeouts >= TIMEOUTS_MAX {
+            return self.give_up(slot, bench);
+        }
+        live.is_forced = true;
+        live.not_before = bench.now.moment.after(RETRY_AFTER);
+        self.arm(slot, bench);
+        Wish::Nothing
+    }
+
+    /// The subscriber is gone: the row is to be removed, and nothing more is sent.
+    fn give_up(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) -> Wish {
+        let Some(live) = self.get_mut(slot) else {
+            return Wish::Nothing;
+        };
+        let Some(actor) = live.actor else {
+            self.forget(slot, bench.wheel);
+            return Wish::Nothing;
+        };
+        live.ending = Some(Ending::Timeout);
+        live.is_frozen = true;
+        Wish::Remove(slot, actor)
+    }
+
+    pub(crate) fn get(&self, slot: SubscriptionSlot) -> Option<&Live> {
+        self.live.get(usize::try_from(slot.0).ok()?)
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: SubscriptionSlot) -> Option<&mut Live> {
+        self.live.get_mut(usize::try_from(slot.0).ok()?)
+    }
+
+    /// How many subscriptions are held.
+    pub(crate) fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// The version held of each watched resource, for tests of the laws.
+    pub(crate) fn resources(&self) -> impl Iterator<Item = (&ResourceId, Version)> {
+        self.resources
+            .iter()
+            .map(|(_, resource)| (&resource.id, resource.known()))
+    }
+
+    fn resource_of(&mut self, id: &ResourceId) -> usize {
+        if let Some(place) = self.by_resource.get(id) {
+            return *place;
+        }
+        let place = self.resources.insert(Resource::new(id.clone()));
+        self.by_resource.insert(id.clone(), place);
+        place
+    }
+
+    /// Arms the one timer of a subscription for the earliest thing it waits for. A timer that is early
+    /// enough is left alone: it fires, finds nothing due, and arms itself again.
+    fn arm(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) {
+        let Some(live) = usize::try_from(slot.0)
+            .ok()
+            .and_then(|key| self.live.get_mut(key))
+        else {
+            return;
+        };
+        let is_behind = self
+            .resources
+            .get(live.resource)
+            .is_some_and(|resource| live.is_due(resource));
+        let due = live.next_timeout(is_behind);
+        match live.timer {
+            Some((armed, _)) if armed <= due => return,
+            Some((_, timer)) => drop(bench.wheel.cancel(timer)),
+            None => {}
+        }
+        live.timer = Some((due, bench.wheel.arm(due, Timer::Subscription(slot))));
+    }
+}
+
+/// The closed list of answers that remove a subscription (RFC 6665 §4.2.2).
+fn ends_subscription(status: u16) -> bool {
+    matches!(status, 404 | 405 | 410 | 416 | 480..=485 | 489 | 501 | 604)
+}
+
+fn deadline(now: Now, row: &Subscription) -> Moment {
+    now.moment.after(row.expires_at.since(now.wall))
+}
+
+/// The pause after a NOTIFY that failed without ending the subscription.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
+/// The longest pause a phone's Retry-After is obeyed for.
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(10);
+/// NOTIFYs in a row without an answer, 64·T1 each, before a subscription is given up.
+const TIMEOUTS_MAX: u8 = 3;

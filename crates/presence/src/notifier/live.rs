@@ -1,0 +1,116 @@
+//! One subscription in memory: its row, its CSeq, and whether a NOTIFY is due.
+
+use presently_pool::{FlowToken, MemberId, Version};
+use presently_sip::{Moment, TimerId};
+use presently_store::Subscription;
+
+use super::in_flight::InFlight;
+use super::resource::Resource;
+use super::{SubscriptionSlot, Wish};
+
+/// A subscription in memory: its row, and where its NOTIFYs stand.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) row: Subscription,
+    /// The slot of the client's actor; `None` once the row is gone and only the last NOTIFY is left.
+    pub(crate) actor: Option<usize>,
+    /// The client's activation count, part of CSeq.
+    pub(super) activation: u32,
+    /// NOTIFYs begun in this activation since the base.
+    pub(super) n: u32,
+    pub(super) resource: usize,
+    /// The version last sent.
+    pub(super) sent: Version,
+    /// A NOTIFY is due whatever the version: a SUBSCRIBE was answered, or one went unanswered.
+    pub(super) is_forced: bool,
+    /// A write of the row is in flight: its CSeq base is about to change.
+    pub(crate) is_frozen: bool,
+    pub(super) ending: Option<Ending>,
+    pub(super) in_flight: Option<InFlight>,
+    /// No NOTIFY before this: the least interval, or the pause after a failure.
+    pub(super) not_before: Moment,
+    /// Time-outs in a row.
+    pub(super) timeouts: u8,
+    pub(super) expires: Moment,
+    pub(super) timer: Option<(Moment, TimerId)>,
+    pub(super) generation: u32,
+}
+
+/// Why a subscription ends (RFC 6665 §4.1.3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Ending {
+    /// It was not refreshed, or the subscriber ended it.
+    Timeout,
+}
+
+impl Live {
+    /// The highest CSeq that may have been used in the dialog.
+    pub(crate) fn used_cseq(&self) -> u32 {
+        self.cseq(self.n)
+    }
+
+    /// Base + (activation − activation at base)·2¹² + n (design: one write per refresh, none per NOTIFY).
+    pub(super) fn cseq(&self, n: u32) -> u32 {
+        let activations = self.activation.saturating_sub(self.row.cseq_activation);
+        self.row
+            .cseq_base
+            .saturating_add(activations.saturating_mul(NUMBERS_PER_BASE))
+            .saturating_add(n)
+    }
+
+    pub(super) fn is_due(&self, resource: &Resource) -> bool {
+        self.is_forced || self.ending.is_some() || resource.version() > self.sent
+    }
+
+    pub(super) fn may_notify(&self, resource: &Resource, now: Moment) -> bool {
+        self.in_flight.is_none()
+            && !self.is_frozen
+            && self.n + 1 < NUMBERS_PER_BASE
+            && now >= self.not_before
+            && resource.is_known()
+            && self.is_due(resource)
+    }
+
+    pub(super) fn next_timeout(&self, is_behind: bool) -> Moment {
+        let transaction = self
+            .in_flight
+            .as_ref()
+            .and_then(|sent| sent.transaction.poll_timeout());
+        match transaction {
+            Some(due) => due.min(self.expires),
+            None if is_behind && !self.is_frozen => self.not_before.min(self.expires),
+            None => self.expires,
+        }
+    }
+
+    /// Whether the CSeq base must be rewritten.
+    pub(super) fn wish(&self, slot: SubscriptionSlot) -> Wish {
+        match self.actor {
+            Some(actor) if self.n > REBASE_ABOVE && !self.is_frozen => Wish::Rebase(slot, actor),
+            _ => Wish::Nothing,
+        }
+    }
+
+    /// By which flow a NOTIFY leaves: the current one, unless another proxy stands between and its
+    /// address can be read from the route set or the target.
+    pub(super) fn flow(&self) -> (MemberId, Option<FlowToken>) {
+        let balancer = self.row.flow.balancer;
+        if !self.row.is_proxied {
+            return (balancer, Some(self.row.flow));
+        }
+        let hop = self
+            .row
+            .route_set
+            .first()
+            .unwrap_or(&self.row.remote_target);
+        let address = presently_sip::NameAddr::parse(hop)
+            .and_then(|hop| presently_sip::Uri::parse(hop.uri).ok())
+            .and_then(|uri| uri.host.address());
+        (balancer, address.is_none().then_some(self.row.flow))
+    }
+}
+
+/// 2¹² CSeq numbers belong to one base and activation.
+const NUMBERS_PER_BASE: u32 = 1 << 12;
+/// Past this many the base is rewritten, long before the numbers run out.
+const REBASE_ABOVE: u32 = NUMBERS_PER_BASE * 3 / 4;

@@ -1,0 +1,191 @@
+//! Writing a NOTIFY (RFC 6665 §4.2.2): once when it is due, and again, the same bytes, until answered.
+
+use std::io::Write;
+
+use bytes::Bytes;
+use presently_pool::{Epoch, Kind};
+use presently_sip::transaction::ClientTransaction;
+use presently_sip::{Date, Protocol};
+
+use super::in_flight::InFlight;
+use super::resource::Resource;
+use super::{Bench, Live, SubscriptionSlot};
+use crate::ToBalancer;
+use crate::branch::{Branch, Purpose};
+
+/// Begins a NOTIFY with the newest state.
+pub(super) fn send(
+    slot: SubscriptionSlot,
+    live: &mut Live,
+    resource: &mut Resource,
+    bench: &mut Bench<'_>,
+) {
+    let Some(package) = bench.packages.find(&live.row.resource.package) else {
+        return;
+    };
+    let now = bench.now;
+    live.n += 1;
+    live.sent = resource.version();
+    live.is_forced = false;
+    live.not_before = now.moment.after(bench.min_interval);
+    let protocol = live.row.flow.flow.protocol;
+    let left = live.expires.since(now.moment).as_secs();
+    live.in_flight = Some(InFlight {
+        transaction: ClientTransaction::new(now.moment, protocol),
+        cseq: live.cseq(live.n),
+        key: bench.random.next_u32(),
+        target: live.row.remote_target.clone(),
+        date: now.wall,
+        expires_secs: match live.ending {
+            Some(_) => None,
+            None => Some(u32::try_from(left).unwrap_or(u32::MAX)),
+        },
+        document: resource.render(&**package, &live.row.accept),
+        is_last: live.ending.is_some(),
+    });
+    bench.counters.notifies_sent += 1;
+    resend(slot, live, bench);
+}
+
+/// Sends what is in flight; the same bytes each time.
+pub(super) fn resend(slot: SubscriptionSlot, live: &Live, bench: &mut Bench<'_>) {
+    let Some(sent) = &live.in_flight else {
+        return;
+    };
+    let start = bench.out.text.len();
+    let body = write(slot, live, sent, bench);
+    let (balancer, flow) = live.flow();
+    bench.out.to_balancers.push(ToBalancer {
+        balancer,
+        kind: Kind::Forward,
+        flow,
+        epoch: Epoch::default(),
+        head: start..bench.out.text.len(),
+        body,
+    });
+}
+
+/// Appends the head; returns the body that goes with it.
+fn write(slot: SubscriptionSlot, live: &Live, sent: &InFlight, bench: &mut Bench<'_>) -> Bytes {
+    let row = &live.row;
+    let out = &mut bench.out.text;
+    put(
+        out,
+        &[
+            b"NOTIFY ",
+            sent.target.as_bytes(),
+            b" SIP/2.0\r\nVia: SIP/2.0/",
+        ],
+    );
+    put(
+        out,
+        &[
+            Protocol::Tcp.token().as_bytes(),
+            b" ",
+            bench.name.as_bytes(),
+            b";branch=",
+        ],
+    );
+    let branch = Branch {
+        purpose: Purpose::Notify,
+        slot: slot.0,
+        generation: live.generation,
+        key: sent.key,
+    };
+    branch.write(out);
+    put(out, &[b"\r\nMax-Forwards: 70\r\n"]);
+    for route in &row.route_set {
+        put(out, &[b"Route: ", route.as_bytes(), b"\r\n"]);
+    }
+    let dialog = &row.dialog;
+    put(
+        out,
+        &[
+            b"From: <",
+            row.local_uri.as_bytes(),
+            b">;tag=",
+            dialog.local_tag.as_bytes(),
+        ],
+    );
+    put(
+        out,
+        &[
+            b"\r\nTo: <",
+            row.remote_uri.as_bytes(),
+            b">;tag=",
+            dialog.remote_tag.as_bytes(),
+        ],
+    );
+    put(
+        out,
+        &[b"\r\nCall-ID: ", dialog.call_id.as_bytes(), b"\r\nCSeq: "],
+    );
+    number(out, sent.cseq);
+    put(
+        out,
+        &[
+            b" NOTIFY\r\nContact: <",
+            row.local_target.as_bytes(),
+            b">\r\nEvent: ",
+        ],
+    );
+    put(out, &[row.resource.package.as_str().as_bytes()]);
+    if !row.event_id.is_empty() {
+        put(out, &[b";id=", row.event_id.as_bytes()]);
+    }
+    put(out, &[b"\r\nSubscription-State: "]);
+    match sent.expires_secs {
+        Some(secs) => {
+            put(out, &[b"active;expires="]);
+            number(out, secs);
+        }
+        None => put(out, &[b"terminated;reason=timeout"]),
+    }
+    put(out, &[b"\r\nDate: "]);
+    write!(out, "{}", Date(sent.date)).expect("a vector takes every byte");
+    content(out, sent)
+}
+
+/// Ends the head with what it carries; a numbered document is put together here.
+fn content(out: &mut Vec<u8>, sent: &InFlight) -> Bytes {
+    let document = &sent.document;
+    let numbered = document.tail.as_ref().map(|tail| {
+        let mut body = document.head.to_vec();
+        number(&mut body, sent.cseq);
+        body.extend_from_slice(tail);
+        Bytes::from(body)
+    });
+    let body = numbered.unwrap_or_else(|| document.head.clone());
+    if !body.is_empty() {
+        put(
+            out,
+            &[b"\r\nContent-Type: ", document.content_type.as_bytes()],
+        );
+    }
+    put(out, &[b"\r\nContent-Length: "]);
+    number(out, u32::try_from(body.len()).unwrap_or(u32::MAX));
+    put(out, &[b"\r\n\r\n"]);
+    body
+}
+
+fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+}
+
+/// Decimal digits without the formatting machinery: this runs three times for each NOTIFY.
+fn number(out: &mut Vec<u8>, value: u32) {
+    let mut digits = [0_u8; 10];
+    let mut rest = value;
+    let mut used = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+        used += 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend(digits.iter().skip(digits.len() - used));
+}

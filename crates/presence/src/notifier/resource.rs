@@ -1,0 +1,141 @@
+//! One watched resource: its document, read once for all its watchers on this server.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use presently_pool::{ResourceId, Version};
+use presently_store::Document;
+
+use super::SubscriptionSlot;
+use crate::package::{EventPackage, Rendered, View};
+
+/// What a server holds of a resource that its clients watch.
+#[derive(Debug)]
+pub(crate) struct Resource {
+    pub(crate) id: ResourceId,
+    pub(crate) watchers: Vec<SubscriptionSlot>,
+    document: Option<Arc<Document>>,
+    /// The highest version heard of.
+    heard: Version,
+    is_reading: bool,
+    /// The document as rendered for each Accept in use; forgotten when it changes.
+    views: Vec<(Arc<str>, Pinned)>,
+}
+
+/// A rendered document, shared by the NOTIFYs that carry it.
+#[derive(Clone, Debug)]
+pub(crate) struct Pinned {
+    pub(crate) content_type: Arc<str>,
+    pub(crate) head: Bytes,
+    /// Present for numbered documents: the NOTIFY's CSeq stands between head and tail.
+    pub(crate) tail: Option<Bytes>,
+}
+
+/// What came of reading a document.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Reading {
+    /// A newer version was heard of meanwhile: read again.
+    Again,
+    /// It is as new as anything heard of.
+    Done,
+}
+
+impl Resource {
+    pub(crate) fn new(id: ResourceId) -> Self {
+        Self {
+            id,
+            watchers: Vec::new(),
+            document: None,
+            heard: Version::default(),
+            is_reading: false,
+            views: Vec::new(),
+        }
+    }
+
+    /// Notes that `version` exists; `true` when a read must begin. A document held at that version or
+    /// above is not read again.
+    pub(crate) fn hear(&mut self, version: Version) -> bool {
+        self.heard = self.heard.max(version);
+        let is_behind = self.document.is_none() || self.version() < self.heard;
+        let begins = is_behind && !self.is_reading;
+        self.is_reading |= begins;
+        begins
+    }
+
+    /// Takes a document in; an older one than the held changes nothing (law 4).
+    pub(crate) fn learn(&mut self, document: &Arc<Document>) -> Reading {
+        if self.document.is_none() || document.version > self.version() {
+            self.document = Some(document.clone());
+            self.heard = self.heard.max(document.version);
+            self.views.clear();
+        }
+        if self.version() < self.heard {
+            self.is_reading = true;
+            return Reading::Again;
+        }
+        self.is_reading = false;
+        Reading::Done
+    }
+
+    /// The read came to nothing; `true` when it must be tried again.
+    pub(crate) fn unread(&mut self) -> bool {
+        self.is_reading = self.document.is_none() || self.version() < self.heard;
+        self.is_reading
+    }
+
+    /// Whether anything can be said of it yet.
+    pub(crate) fn is_known(&self) -> bool {
+        self.document.is_some()
+    }
+
+    /// The version of the held document.
+    pub(crate) fn version(&self) -> Version {
+        self.document
+            .as_ref()
+            .map_or(Version::default(), |document| document.version)
+    }
+
+    /// As [`Resource::version`]; for the simulation's checks.
+    pub(crate) fn known(&self) -> Version {
+        self.version()
+    }
+
+    /// The document rendered for a watcher's Accept, made once for all that share it.
+    pub(crate) fn render(&mut self, package: &dyn EventPackage, accept: &Arc<str>) -> Pinned {
+        if let Some((_, pinned)) = self.views.iter().find(|(held, _)| held == accept) {
+            return pinned.clone();
+        }
+        let document = self
+            .document
+            .as_deref()
+            .filter(|document| document.version.0 > 0);
+        let view = View {
+            resource: &self.id,
+            accept,
+        };
+        let pinned = match package.render(document, &view) {
+            Rendered::Shared { content_type, body } => Pinned {
+                content_type,
+                head: body,
+                tail: None,
+            },
+            Rendered::Numbered {
+                content_type,
+                head,
+                tail,
+            } => Pinned {
+                content_type,
+                head,
+                tail: Some(tail),
+            },
+        };
+        if self.views.len() >= VIEWS_MAX {
+            self.views.clear();
+        }
+        self.views.push((accept.clone(), pinned.clone()));
+        pinned
+    }
+}
+
+/// Accept values rendered for at a time; phones of one make send the same.
+const VIEWS_MAX: usize = 8;

@@ -1,0 +1,197 @@
+//! One write of one client's actor: what is asked of the store, and what becomes true with its outcome.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use presently_pool::{PackageName, ResourceId};
+use presently_sip::WallTime;
+use presently_store::{
+    Binding, Change, Document, Publication, REPEAT_WINDOW, Repeat, Subscription, Written,
+};
+
+use crate::actor::Actor;
+use crate::held::Held;
+use crate::notifier::SubscriptionSlot;
+use crate::package::{Composed, Packages, ResourceState};
+
+/// What becomes true of an actor when its write is committed.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// The request that is answered then; `None` for expiries and releases.
+    pub(crate) held: Option<Held>,
+    /// The answer's own part.
+    pub(crate) repeat: Repeat,
+    /// All bindings afterwards.
+    pub(crate) bindings: Option<Vec<Binding>>,
+    /// All publications afterwards.
+    pub(crate) publications: Option<Vec<Publication>>,
+    /// Documents written, in the order of their changes; versions come with the outcome.
+    pub(crate) documents: Vec<Document>,
+    /// What happens to a subscription.
+    pub(crate) subscription: Option<(Box<Subscription>, Fate)>,
+    /// Subscriptions whose rows are removed because their time was over.
+    pub(crate) over: Vec<SubscriptionSlot>,
+    /// Whether the request removed something: its answer is then kept by the actor.
+    pub(crate) is_removal: bool,
+}
+
+/// What happens to the subscription of a SUBSCRIBE.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fate {
+    /// Ended, or a fetch that never was one: one last NOTIFY; the slot if it was held.
+    Ended(Option<SubscriptionSlot>),
+    /// The row of a held one is rewritten without a request (its CSeq base runs out).
+    Rebased(SubscriptionSlot),
+    /// Refreshed.
+    Refreshed(SubscriptionSlot),
+    /// New.
+    Started,
+}
+
+impl Plan {
+    /// Composes again what the new bindings and publications change, and asks for it to be written.
+    /// A document that comes out as it was makes no version.
+    pub(crate) fn compose(
+        &mut self,
+        actor: &Actor,
+        packages: &Packages,
+        changes: &mut Vec<Change>,
+    ) -> usize {
+        let bindings = self.bindings.as_ref().unwrap_or(&actor.bindings);
+        let publications = self.publications.as_ref().unwrap_or(&actor.publications);
+        let mut dropped = 0;
+        for package in packages.iter() {
+            let name = PackageName::new(package.name());
+            let touched = is_about(&actor.publications, &name)
+                || is_about(publications, &name)
+                || package.follows_registration();
+            if !touched {
+                continue;
+            }
+            let resource = actor.resource(&name);
+            let about: Vec<&Publication> = publications
+                .iter()
+                .filter(|publication| publication.resource.package == name)
+                .collect();
+            let held = actor.document(&name);
+            let is_registered = !bindings.is_empty();
+            if about.is_empty() && !is_registered && held.is_none() {
+                // Nobody ever wrote it, and there is nothing to say: version 0 stays.
+                continue;
+            }
+            let composed = package.compose(&ResourceState {
+                resource: &resource,
+                publications: &about,
+                is_registered,
+            });
+            dropped += composed.dropped;
+            if held.is_some_and(|held| held.body == composed.body) {
+                continue;
+            }
+            self.documents.push(document(&resource, &composed));
+            changes.push(Change::WriteDocument {
+                resource,
+                content_type: composed.content_type,
+                body: composed.body,
+            });
+        }
+        dropped
+    }
+
+    /// The documents as they were written.
+    pub(crate) fn written(&self, written: &[Written]) -> Vec<Arc<Document>> {
+        let pairs = self.documents.iter().zip(written);
+        pairs
+            .map(|(document, written)| {
+                Arc::new(Document {
+                    version: written.version,
+                    ..document.clone()
+                })
+            })
+            .collect()
+    }
+
+    /// The tombstone of a request that removes something.
+    pub(crate) fn tombstone(&self, now: WallTime) -> Option<(Repeat, WallTime)> {
+        self.held.as_ref()?;
+        Some((self.repeat.clone(), now.after(REPEAT_WINDOW)))
+    }
+}
+
+/// What is over at `now`: bindings, publications and documents that follow from it.
+pub(crate) fn expire(actor: &Actor, now: WallTime, changes: &mut Vec<Change>) -> Plan {
+    let mut plan = Plan::default();
+    let is_over = |expires_at: WallTime| expires_at <= now;
+    if actor.bindings.iter().any(|row| is_over(row.expires_at)) {
+        let (over, kept): (Vec<_>, Vec<_>) = actor
+            .bindings
+            .iter()
+            .cloned()
+            .partition(|row| is_over(row.expires_at));
+        changes.extend(over.iter().map(|row| Change::RemoveBinding {
+            key: row.key.clone(),
+            tombstone: None,
+        }));
+        plan.bindings = Some(kept);
+        drop_with_flows(actor, &mut plan, &over, changes);
+    }
+    let publications = plan.publications.as_ref().unwrap_or(&actor.publications);
+    if publications.iter().any(|row| is_over(row.expires_at)) {
+        let (over, kept): (Vec<_>, Vec<_>) = publications
+            .iter()
+            .cloned()
+            .partition(|row| is_over(row.expires_at));
+        changes.extend(over.iter().map(remove_publication));
+        plan.publications = Some(kept);
+    }
+    plan
+}
+
+/// Last binding gone: publications received over the flow of one of the client's bindings go, others stay
+/// (design: a phone that vanished takes its own word with it, a gateway's stays).
+pub(crate) fn drop_with_flows(
+    actor: &Actor,
+    plan: &mut Plan,
+    gone: &[Binding],
+    changes: &mut Vec<Change>,
+) {
+    let is_last = plan.bindings.as_ref().is_some_and(Vec::is_empty) && !gone.is_empty();
+    if !is_last {
+        return;
+    }
+    let (over, kept): (Vec<_>, Vec<_>) = actor
+        .publications
+        .iter()
+        .cloned()
+        .partition(|row| gone.iter().any(|binding| binding.flow == row.flow));
+    if !over.is_empty() {
+        changes.extend(over.iter().map(remove_publication));
+        plan.publications = Some(kept);
+    }
+}
+
+fn remove_publication(row: &Publication) -> Change {
+    Change::RemovePublication {
+        resource: row.resource.clone(),
+        tag: row.tag.clone(),
+        tombstone: None,
+    }
+}
+
+fn is_about(publications: &[Publication], package: &PackageName) -> bool {
+    publications
+        .iter()
+        .any(|publication| publication.resource.package == *package)
+}
+
+fn document(resource: &ResourceId, composed: &Composed) -> Document {
+    Document {
+        resource: resource.clone(),
+        version: presently_pool::Version::default(),
+        content_type: composed.content_type.clone(),
+        body: composed.body.clone(),
+    }
+}
+
+/// How long a released client's row stays, so that a repeat of its last request is still known.
+pub(crate) const RELEASE_AFTER: Duration = REPEAT_WINDOW;

@@ -1,0 +1,436 @@
+//! A presence server as a machine: it hosts the actors of its clients and notifies their dialogs.
+//!
+//! Inputs are requests and responses handed over by a balancer, completions of the store, wakes from
+//! other servers, and time; everything it wants done is written into [`Outputs`].
+
+mod completion;
+mod lifetime;
+mod relay;
+mod request;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use presently_pool::{
+    ClientId, Epoch, Kind, MemberId, Membership, Passage, ResourceId, Version, Wake,
+};
+use presently_sip::transaction::{Answered, Arrival, TRYING_AFTER, TransactionKey};
+use presently_sip::{Aor, Edits, MacKey, Message, Moment, Name, Now, Wheel};
+use presently_store::{Completion, Document, Operation, RequestKey, Ticket};
+use slab::Slab;
+
+use crate::actor::{Actor, State};
+use crate::branch::{Branch, Purpose};
+use crate::held::Held;
+use crate::notifier::{Bench, Notifier, Reading, SubscriptionSlot, Wish};
+use crate::random::Random;
+use crate::{Config, Counters, Outputs, Secrets, ToBalancer};
+
+/// A server: one member of the pool.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    me: Membership,
+    key: MacKey,
+    random: Random,
+    actors: Slab<Actor>,
+    by_aor: HashMap<Aor, usize, RandomState>,
+    notifier: Notifier,
+    relays: Slab<relay::Relay>,
+    /// Of relays: counts their slots' uses.
+    generation: u32,
+    transactions: Answered,
+    wheel: Wheel<Timer>,
+    fired: Vec<Timer>,
+    asked: Slab<Asked>,
+    /// Clients a sweep found to be ours without an actor, activated a few at a time.
+    missing: Vec<Aor>,
+    /// The value of Allow-Events.
+    allow_events: String,
+    /// The counter of the last sweep.
+    swept: u64,
+    is_sweeping: bool,
+    is_fenced: bool,
+    counters: Counters,
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Timer {
+    /// An actor's next expiry or try.
+    Actor(usize),
+    /// A relayed request's repeats.
+    Relay(usize),
+    /// The slow sweep.
+    Sweep,
+    /// A subscription's NOTIFY or expiry.
+    Subscription(SubscriptionSlot),
+}
+
+/// What an operation under way is for.
+#[derive(Debug)]
+enum Asked {
+    Activation(usize),
+    Commit(usize),
+    Document(ResourceId),
+    Sweep,
+}
+
+impl Server {
+    /// A server in the life `me`. It begins with a sweep that finds the clients assigned to it.
+    #[must_use]
+    pub fn new(now: Now, me: Membership, config: Config, secrets: &Secrets) -> Self {
+        let mut wheel = Wheel::new(now.moment);
+        wheel.arm(now.moment, Timer::Sweep);
+        Self {
+            allow_events: names(&config.packages),
+            config,
+            me,
+            key: MacKey::new(secrets.pool),
+            random: Random::new(secrets.seed),
+            actors: Slab::new(),
+            by_aor: HashMap::default(),
+            notifier: Notifier::default(),
+            relays: Slab::new(),
+            generation: 0,
+            transactions: Answered::new(ANSWERS_BYTES, UNFINISHED_MAX),
+            wheel,
+            fired: Vec::new(),
+            asked: Slab::new(),
+            missing: Vec::new(),
+            swept: 0,
+            is_sweeping: false,
+            is_fenced: false,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Takes a client's request from a balancer.
+    pub fn handle_request(
+        &mut self,
+        now: Now,
+        passage: &Passage,
+        message: &Message<'_>,
+        edits: &Edits<'_>,
+        out: &mut Outputs,
+    ) {
+        self.counters.requests_received += 1;
+        let (Some((client, aor)), Some(flow)) = (&passage.client, passage.flow) else {
+            self.counters.requests_unreadable += 1;
+            return;
+        };
+        let transaction = TransactionKey::of(&self.key, message, &flow.flow);
+        let request = presently_sip::request_key(message, &self.key);
+        let (Some(transaction), Some(request)) = (transaction, request) else {
+            self.counters.requests_unreadable += 1;
+            return;
+        };
+        let is_new = passage.kind == Kind::Marked
+            || self.is_new(now.moment, passage, (message, edits), transaction, out);
+        if !is_new {
+            return;
+        }
+        let keys = (transaction, RequestKey(request));
+        let held = Held::new(now.moment, passage, keys, message, edits);
+        let slot = self.actor_of(now, *client, aor, passage.epoch, out);
+        let Some(actor) = self.actors.get_mut(slot) else {
+            return;
+        };
+        if actor.queue.len() >= self.config.queue_max {
+            self.refuse_busy(now, &held, out);
+            return;
+        }
+        actor.queue.push_back(held);
+        self.advance(now, slot, out);
+    }
+
+    /// Takes a phone's response to a request of this server's; `vias_removed` of its Via values are the
+    /// balancer's.
+    pub fn handle_response(
+        &mut self,
+        now: Now,
+        message: &Message<'_>,
+        vias_removed: usize,
+        out: &mut Outputs,
+    ) {
+        let via = message.values(Name::Via).nth(vias_removed);
+        let branch = via
+            .and_then(presently_sip::Via::parse)
+            .and_then(|via| via.branch());
+        let presently_sip::Start::Response { status, .. } = message.start() else {
+            return;
+        };
+        let Some(branch) = branch.and_then(Branch::read) else {
+            self.counters.responses_unmatched += 1;
+            return;
+        };
+        if branch.purpose == Purpose::Relay {
+            self.on_relayed(now, branch, (message, vias_removed), status, out);
+            return;
+        }
+        let answer = (status, message.number(Name::RetryAfter));
+        let wish = self.with_bench(now, out, |notifier, bench| {
+            notifier.answered(branch, answer, bench)
+        });
+        self.grant(now, wish, out);
+    }
+
+    /// Takes a wake: another server says that a resource has changed.
+    pub fn handle_wake(&mut self, wake: &Wake, out: &mut Outputs) {
+        self.counters.wakes_received += 1;
+        self.hear(&wake.resource, wake.version, out);
+    }
+
+    /// A link to another server lost its memory: what its wakes would have said is read from the store.
+    pub fn sweep(&mut self, out: &mut Outputs) {
+        if self.is_sweeping {
+            return;
+        }
+        self.is_sweeping = true;
+        self.counters.sweeps += 1;
+        let operation = Operation::Sweep {
+            by: self.me,
+            since: self.swept,
+        };
+        self.ask(Asked::Sweep, operation, out);
+    }
+
+    /// Takes what came of an operation.
+    pub fn handle_completion(&mut self, now: Now, completion: Completion, out: &mut Outputs) {
+        let key = usize::try_from(completion.ticket.0).ok();
+        match key.and_then(|key| self.asked.try_remove(key)) {
+            Some(Asked::Activation(slot)) => self.on_activated(now, slot, completion.result, out),
+            Some(Asked::Commit(slot)) => self.on_committed(now, slot, completion.result, out),
+            Some(Asked::Document(resource)) => {
+                self.on_document(now, &resource, completion.result, out);
+            }
+            Some(Asked::Sweep) => self.on_swept(now, completion.result, out),
+            None => {}
+        }
+    }
+
+    /// When [`Server::handle_timeout`] is due next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        self.wheel.poll_timeout()
+    }
+
+    /// Does what time has come for.
+    pub fn handle_timeout(&mut self, now: Now, out: &mut Outputs) {
+        let mut fired = std::mem::take(&mut self.fired);
+        self.wheel.expire(now.moment, &mut fired);
+        for timer in fired.drain(..) {
+            match timer {
+                Timer::Actor(slot) => self.on_actor_timer(now, slot, out),
+                Timer::Relay(place) => self.on_relay_timer(now, place, out),
+                Timer::Sweep => {
+                    let due = now.moment.after(self.config.sweep_every);
+                    self.wheel.arm(due, Timer::Sweep);
+                    self.sweep(out);
+                }
+                Timer::Subscription(slot) => {
+                    let wish = self.with_bench(now, out, |notifier, bench| {
+                        notifier.handle_timeout(slot, bench)
+                    });
+                    self.grant(now, wish, out);
+                }
+            }
+        }
+        self.fired = fired;
+    }
+
+    /// What has been counted.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// How many clients have an actor here.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.actors.len()
+    }
+
+    /// How many subscriptions are held here.
+    #[must_use]
+    pub fn subscriptions(&self) -> usize {
+        self.notifier.len()
+    }
+
+    /// Which life this is.
+    #[must_use]
+    pub fn membership(&self) -> Membership {
+        self.me
+    }
+
+    /// Whether the store has refused this life: the program leaves or joins anew.
+    #[must_use]
+    pub fn is_fenced(&self) -> bool {
+        self.is_fenced
+    }
+
+    /// The version held of each resource watched here.
+    pub fn resources(&self) -> impl Iterator<Item = (&ResourceId, Version)> {
+        self.notifier.resources()
+    }
+
+    /// Whether a request is the first of its kind; a repeat is answered or absorbed here
+    /// (RFC 3261 §17.2.2), and a slow one gets 100, over UDP not before Timer E reaches T2 (RFC 4320 §4.1).
+    fn is_new(
+        &mut self,
+        now: Moment,
+        passage: &Passage,
+        (message, edits): (&Message<'_>, &Edits<'_>),
+        transaction: TransactionKey,
+        out: &mut Outputs,
+    ) -> bool {
+        match self.transactions.arrive(now, transaction) {
+            Arrival::New => true,
+            Arrival::Repeated(answer) => {
+                self.counters.requests_repeated += 1;
+                let start = out.text.len();
+                out.text.extend_from_slice(answer);
+                send(passage, start, out);
+                false
+            }
+            Arrival::InProgress { since } => {
+                self.counters.requests_repeated += 1;
+                if now.since(since) >= TRYING_AFTER {
+                    let start = out.text.len();
+                    presently_sip::Response::to(&mut out.text, message, edits, 100, "").end();
+                    send(passage, start, out);
+                }
+                false
+            }
+        }
+    }
+
+    /// The slot of a client's actor, made and being activated if there is none, or if the balancer knows
+    /// a newer epoch than it has.
+    fn actor_of(
+        &mut self,
+        now: Now,
+        client: ClientId,
+        aor: &Aor,
+        epoch: Epoch,
+        out: &mut Outputs,
+    ) -> usize {
+        if let Some(slot) = self.by_aor.get(aor).copied() {
+            let is_old = self
+                .actors
+                .get(slot)
+                .is_some_and(|actor| matches!(actor.state, State::Idle) && actor.epoch < epoch);
+            if is_old {
+                self.reset(slot);
+                self.activate(now, slot, out);
+            }
+            return slot;
+        }
+        let slot = self.actors.insert(Actor::new(aor.clone(), client));
+        self.by_aor.insert(aor.clone(), slot);
+        self.activate(now, slot, out);
+        slot
+    }
+
+    /// A resource is said to have come to `version`; reads it unless it is held already.
+    fn hear(&mut self, resource: &ResourceId, version: Version, out: &mut Outputs) {
+        if self.notifier.hear(resource, version) {
+            self.read(resource.clone(), out);
+        }
+    }
+
+    fn read(&mut self, resource: ResourceId, out: &mut Outputs) {
+        let operation = Operation::Documents {
+            resources: vec![resource.clone()],
+        };
+        self.ask(Asked::Document(resource), operation, out);
+    }
+
+    /// Tells the notifier of a document that was read or written here.
+    fn learn(&mut self, now: Now, document: &Arc<Document>, out: &mut Outputs) {
+        let reading = self.with_bench(now, out, |notifier, bench| notifier.learn(document, bench));
+        if reading == Reading::Again {
+            self.read(document.resource.clone(), out);
+        }
+    }
+
+    /// Does what the notifier asks of an actor.
+    fn grant(&mut self, now: Now, wish: Wish, out: &mut Outputs) {
+        let slot = match wish {
+            Wish::Nothing => return,
+            Wish::Remove(subscription, actor) => {
+                if let Some(actor) = self.actors.get_mut(actor)
+                    && !actor.over.contains(&subscription)
+                {
+                    actor.over.push(subscription);
+                }
+                actor
+            }
+            Wish::Rebase(subscription, actor) => {
+                self.rebase(now, actor, subscription, out);
+                return;
+            }
+        };
+        self.advance(now, slot, out);
+    }
+
+    fn ask(&mut self, asked: Asked, operation: Operation, out: &mut Outputs) {
+        let ticket = self.asked.insert(asked);
+        let ticket = Ticket(u64::try_from(ticket).expect("a slab key fits 64 bits"));
+        out.operations.push((ticket, operation));
+    }
+
+    fn with_bench<R>(
+        &mut self,
+        now: Now,
+        out: &mut Outputs,
+        work: impl FnOnce(&mut Notifier, &mut Bench<'_>) -> R,
+    ) -> R {
+        let mut bench = Bench {
+            now,
+            out,
+            wheel: &mut self.wheel,
+            counters: &mut self.counters,
+            packages: &self.config.packages,
+            name: &self.config.name,
+            random: &mut self.random,
+            min_interval: self.config.notify_min_interval,
+        };
+        work(&mut self.notifier, &mut bench)
+    }
+}
+
+/// Sends what was written since `start` to the balancer a request came from.
+fn send(passage: &Passage, start: usize, out: &mut Outputs) {
+    let Some(flow) = passage.flow else {
+        return;
+    };
+    out.to_balancers.push(ToBalancer {
+        balancer: flow.balancer,
+        kind: Kind::Forward,
+        flow: None,
+        epoch: Epoch::default(),
+        head: start..out.text.len(),
+        body: bytes::Bytes::new(),
+    });
+}
+
+/// The value of Allow-Events (RFC 6665 §8.2.2).
+fn names(packages: &crate::package::Packages) -> String {
+    let names: Vec<&str> = packages
+        .names()
+        .map(presently_pool::PackageName::as_str)
+        .collect();
+    names.join(", ")
+}
+
+/// Which of `servers` is another than `me`.
+fn others(servers: &[MemberId], me: MemberId) -> impl Iterator<Item = MemberId> {
+    servers.iter().copied().filter(move |server| *server != me)
+}
+
+/// Memory for the answers of the last 32 s: some 60,000 answers.
+const ANSWERS_BYTES: usize = 32 * 1024 * 1024;
+/// Requests that may be under way at a time; past it the oldest is forgotten and a repeat of it counts as new.
+const UNFINISHED_MAX: usize = 100_000;

@@ -1,0 +1,371 @@
+//! What a write's outcome makes true: memory follows, the request is answered, watchers are woken.
+
+use std::sync::Arc;
+
+use presently_pool::{Epoch, ResourceId, Wake};
+use presently_sip::{Date, Name, Now, Response, WallTime};
+use presently_store::{Answer, Binding, Document, Outcome, Refused, Written};
+
+use super::request::parts;
+use super::{Server, others, send};
+use crate::Outputs;
+use crate::actor::State;
+use crate::answer::Refusal;
+use crate::held::Held;
+use crate::plan::{Fate, Plan};
+
+impl Server {
+    pub(super) fn on_committed(
+        &mut self,
+        now: Now,
+        slot: usize,
+        result: Result<Outcome, Refused>,
+        out: &mut Outputs,
+    ) {
+        let Some(actor) = self.actors.get_mut(slot) else {
+            return;
+        };
+        let State::Writing(plan) = std::mem::replace(&mut actor.state, State::Idle) else {
+            return;
+        };
+        match result {
+            Ok(Outcome::Committed {
+                written,
+                read,
+                released,
+            }) => self.on_written(now, slot, *plan, (&written, &read, released), out),
+            Ok(_) => {}
+            Err(refused) => self.on_refused(now, slot, *plan, refused, out),
+        }
+    }
+
+    fn on_written(
+        &mut self,
+        now: Now,
+        slot: usize,
+        mut plan: Plan,
+        (written, read, released): (&[Written], &[Arc<Document>], bool),
+        out: &mut Outputs,
+    ) {
+        let documents = plan.written(written);
+        let tombstone = plan.tombstone(now.wall).filter(|_| plan.is_removal);
+        let Some(actor) = self.actors.get_mut(slot) else {
+            return;
+        };
+        if let Some(bindings) = plan.bindings.take() {
+            actor.bindings = bindings;
+        }
+        if let Some(publications) = plan.publications.take() {
+            actor.publications = publications;
+        }
+        for document in &documents {
+            let same = |held: &Arc<Document>| held.resource == document.resource;
+            actor.documents.retain(|held| !same(held));
+            actor.documents.push(document.clone());
+        }
+        if let Some((repeat, until)) = tombstone {
+            actor.remember(now.wall, repeat, until);
+        }
+        // The 2xx goes first; the NOTIFY it promises leaves after it (RFC 6665 §4.2.1.2).
+        self.succeed(now, slot, &plan, out);
+        self.settle(now, slot, plan, read, out);
+        for (document, written) in documents.iter().zip(written) {
+            self.spread(now, document, written, out);
+        }
+        if released {
+            self.on_released(now, slot, out);
+        } else {
+            self.advance(now, slot, out);
+        }
+    }
+
+    /// The subscription part of a write: a row is taken in, replaced or ended, and its NOTIFY goes.
+    fn settle(
+        &mut self,
+        now: Now,
+        slot: usize,
+        plan: Plan,
+        read: &[Arc<Document>],
+        out: &mut Outputs,
+    ) {
+        for subscription in plan.over {
+            self.unlist(slot, subscription);
+            self.with_bench(now, out, |notifier, bench| {
+                notifier.end(subscription, bench);
+            });
+        }
+        let Some((row, fate)) = plan.subscription else {
+            return;
+        };
+        let activation = self.actors.get(slot).map_or(0, |actor| actor.activation);
+        let place = match fate {
+            Fate::Rebased(place) | Fate::Refreshed(place) => {
+                self.with_bench(now, out, |notifier, bench| {
+                    notifier.replace(place, *row, bench);
+                });
+                place
+            }
+            Fate::Ended(Some(place)) => {
+                self.unlist(slot, place);
+                place
+            }
+            Fate::Ended(None) => {
+                let owner = (None, activation);
+                self.with_bench(now, out, |notifier, bench| {
+                    notifier.insert(*row, owner, bench)
+                })
+            }
+            Fate::Started => {
+                let owner = (Some(slot), activation);
+                let place = self.with_bench(now, out, |notifier, bench| {
+                    notifier.insert(*row, owner, bench)
+                });
+                if let Some(actor) = self.actors.get_mut(slot) {
+                    actor.subscriptions.push(place);
+                }
+                place
+            }
+        };
+        for document in read {
+            self.learn(now, document, out);
+        }
+        self.with_bench(now, out, |notifier, bench| match fate {
+            Fate::Ended(_) => notifier.end(place, bench),
+            _ => notifier.advance(place, bench),
+        });
+    }
+
+    fn unlist(&mut self, slot: usize, place: crate::notifier::SubscriptionSlot) {
+        if let Some(actor) = self.actors.get_mut(slot) {
+            actor.subscriptions.retain(|held| *held != place);
+            actor.over.retain(|held| *held != place);
+        }
+    }
+
+    /// Tells of a document's new version: this server's own watchers by the same path as others', with no
+    /// datagram; every other server of a watcher by one wake.
+    fn spread(&mut self, now: Now, document: &Arc<Document>, written: &Written, out: &mut Outputs) {
+        self.counters.documents_written += 1;
+        for server in others(&written.servers, self.me.member) {
+            self.counters.wakes_sent += 1;
+            let wake = Wake {
+                resource: written.resource.clone(),
+                version: written.version,
+            };
+            out.wakes.push((server, wake));
+        }
+        self.learn(now, document, out);
+    }
+
+    /// Nothing of the client is left and its assignment is released: requests that came meanwhile go back
+    /// to be assigned anew.
+    fn on_released(&mut self, now: Now, slot: usize, out: &mut Outputs) {
+        let _ = now;
+        let waiting = self
+            .actors
+            .get_mut(slot)
+            .map(|actor| std::mem::take(&mut actor.queue))
+            .unwrap_or_default();
+        for held in &waiting {
+            self.hand_back(held, Epoch::default(), out);
+        }
+        self.drop_actor(slot);
+    }
+
+    fn on_refused(
+        &mut self,
+        now: Now,
+        slot: usize,
+        plan: Plan,
+        refused: Refused,
+        out: &mut Outputs,
+    ) {
+        self.counters.commits_refused += 1;
+        self.thaw(&plan);
+        let over = plan.over.clone();
+        if refused == Refused::Full {
+            if let Some(held) = &plan.held {
+                self.refuse_busy(now, held, out);
+            }
+            self.wait(now, slot, out);
+            return;
+        }
+        if let Some(actor) = self.actors.get_mut(slot) {
+            actor.over.extend(over);
+            if let Some(held) = plan.held {
+                actor.queue.push_front(held);
+            }
+        }
+        match refused {
+            // A commit whose outcome is unknown: drop the memory, read again, then answer.
+            Refused::Fenced | Refused::Unknown => self.on_fenced(now, slot, out),
+            _ => self.wait(now, slot, out),
+        }
+    }
+
+    /// A write that did not happen leaves its subscriptions as they were.
+    fn thaw(&mut self, plan: &Plan) {
+        let fate = match plan.subscription.as_ref().map(|(_, fate)| *fate) {
+            Some(Fate::Ended(place)) => place,
+            Some(Fate::Rebased(place) | Fate::Refreshed(place)) => Some(place),
+            Some(Fate::Started) | None => None,
+        };
+        for place in fate.iter().chain(&plan.over) {
+            if let Some(live) = self.notifier.get_mut(*place) {
+                live.is_frozen = false;
+            }
+        }
+    }
+
+    /// A document was read for its watchers here.
+    pub(super) fn on_document(
+        &mut self,
+        now: Now,
+        resource: &ResourceId,
+        result: Result<Outcome, Refused>,
+        out: &mut Outputs,
+    ) {
+        match result {
+            Ok(Outcome::Documents(documents)) => {
+                self.counters.documents_read += 1;
+                let document = documents
+                    .first()
+                    .cloned()
+                    .unwrap_or_else(|| never_written(resource));
+                self.learn(now, &document, out);
+            }
+            // The slow sweep tries again: a resource that could not be read stays behind what was heard.
+            Ok(_) | Err(_) => {
+                if self.notifier.unread(resource) {
+                    self.read(resource.clone(), out);
+                }
+            }
+        }
+    }
+
+    /// Answers 200 to the request of a plan that is done.
+    pub(super) fn succeed(&mut self, now: Now, slot: usize, plan: &Plan, out: &mut Outputs) {
+        if let Some(held) = &plan.held {
+            self.answer_again(now, slot, held, &plan.repeat.answer, out);
+        }
+    }
+
+    /// Writes the 2xx to a request from its answer's own part and the actor's memory.
+    pub(super) fn answer_again(
+        &mut self,
+        now: Now,
+        slot: usize,
+        held: &Held,
+        answer: &Answer,
+        out: &mut Outputs,
+    ) {
+        let (message, edits) = parts(held);
+        let start = out.text.len();
+        let mut writer = Response::to(
+            &mut out.text,
+            &message,
+            &edits,
+            answer.status,
+            &answer.to_tag,
+        );
+        match message.start() {
+            presently_sip::Start::Request {
+                method: presently_sip::Method::Register,
+                ..
+            } => {
+                let bindings = self.actors.get(slot).map(|actor| actor.bindings.as_slice());
+                for binding in bindings.unwrap_or_default() {
+                    writer.header("Contact", Contact(binding, now.wall));
+                }
+                for path in message.values(Name::Path) {
+                    writer.header("Path", path);
+                }
+                writer.header("Date", Date(now.wall));
+            }
+            presently_sip::Start::Request {
+                method: presently_sip::Method::Subscribe,
+                ..
+            } => {
+                for route in edits.record_routes(&message) {
+                    writer.header("Record-Route", route);
+                }
+                writer.header("Expires", answer.expires_secs);
+                if let Ok(target) = self.local_target(slot, held) {
+                    writer.header("Contact", format_args!("<{target}>"));
+                }
+                writer.header("Allow-Events", &self.allow_events);
+            }
+            _ => {
+                writer.header("Expires", answer.expires_secs);
+                if let Some(tag) = &answer.tag {
+                    writer.header("SIP-ETag", tag);
+                }
+            }
+        }
+        writer.end();
+        self.finish(now, held, start, out);
+    }
+
+    pub(super) fn refuse(&mut self, now: Now, held: &Held, refusal: &Refusal, out: &mut Outputs) {
+        self.counters.requests_refused += 1;
+        let (message, edits) = parts(held);
+        let tag = self.to_tag(held);
+        let start = out.text.len();
+        let mut writer = Response::to(&mut out.text, &message, &edits, refusal.status, &tag);
+        if let Some((name, value)) = &refusal.header {
+            writer.header(name, value);
+        }
+        writer.end();
+        self.finish(now, held, start, out);
+    }
+
+    /// A bound is reached: the phone may come again (RFC 3261 §21.5.4).
+    pub(super) fn refuse_busy(&mut self, now: Now, held: &Held, out: &mut Outputs) {
+        let spread = self.random.next_u64() % RETRY_SPREAD_SECS;
+        self.refuse(
+            now,
+            held,
+            &Refusal::unavailable(RETRY_MIN_SECS + spread),
+            out,
+        );
+    }
+
+    /// Keeps a final answer for repeats and sends it.
+    fn finish(&mut self, now: Now, held: &Held, start: usize, out: &mut Outputs) {
+        if let Some(answer) = out.text.get(start..) {
+            self.transactions.answer(now.moment, held.key, answer);
+        }
+        send(&held.passage, start, out);
+    }
+}
+
+/// A binding as a 200 to REGISTER lists it (RFC 3261 §10.3 step 8).
+struct Contact<'a>(&'a Binding, WallTime);
+
+impl std::fmt::Display for Contact<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self(binding, now) = self;
+        let left = binding.expires_at.since(*now).as_secs();
+        write!(f, "<{}>;expires={left}", binding.contact)?;
+        if binding.q < 1_000 {
+            write!(f, ";q=0.{:03}", binding.q)?;
+        }
+        if let Some(instance) = &binding.instance {
+            write!(f, ";+sip.instance=\"{instance}\"")?;
+        }
+        Ok(())
+    }
+}
+
+fn never_written(resource: &ResourceId) -> Arc<Document> {
+    Arc::new(Document {
+        resource: resource.clone(),
+        version: presently_pool::Version::default(),
+        content_type: "".into(),
+        body: bytes::Bytes::new(),
+    })
+}
+
+/// Retry-After is spread so that those refused together do not come back together.
+const RETRY_MIN_SECS: u64 = 5;
+const RETRY_SPREAD_SECS: u64 = 10;

@@ -1,0 +1,346 @@
+//! An actor's life: activation, expiry, release, and being dropped.
+
+use std::time::Duration;
+
+use presently_pool::{Epoch, Kind};
+use presently_sip::{Now, WallTime};
+use presently_store::{Activated, Change, Operation, Outcome, Refused, Swept};
+
+use super::{Asked, Server, Timer};
+use crate::actor::{Actor, State};
+use crate::held::Held;
+use crate::notifier::SubscriptionSlot;
+use crate::plan::{self, Fate, Plan, RELEASE_AFTER};
+use crate::{Outputs, ToBalancer};
+
+impl Server {
+    pub(super) fn activate(&mut self, now: Now, slot: usize, out: &mut Outputs) {
+        let Some(actor) = self.actors.get_mut(slot) else {
+            return;
+        };
+        let _ = now;
+        actor.state = State::Activating;
+        let operation = Operation::Activate {
+            by: self.me,
+            client: actor.aor.clone(),
+        };
+        self.counters.activations += 1;
+        self.ask(Asked::Activation(slot), operation, out);
+    }
+
+    pub(super) fn on_activated(
+        &mut self,
+        now: Now,
+        slot: usize,
+        result: Result<Outcome, Refused>,
+        out: &mut Outputs,
+    ) {
+        match result {
+            Ok(Outcome::Activated(Some(found))) => {
+                self.take_in(now, slot, *found, out);
+                self.advance(now, slot, out);
+            }
+            Ok(Outcome::Activated(None)) => self.disown(now, slot, out),
+            Err(Refused::Fenced) => self.on_fenced(now, slot, out),
+            Ok(_) | Err(_) => self.wait(now, slot, out),
+        }
+        self.activate_missing(now, out);
+    }
+
+    /// Fills an actor with what its activation found. What would be over within a minute gets that minute:
+    /// after a restart or a takeover nothing expires before its owner could refresh it.
+    fn take_in(&mut self, now: Now, slot: usize, found: Activated, out: &mut Outputs) {
+        let grace = now.wall.after(GRACE);
+        let Some(actor) = self.actors.get_mut(slot) else {
+            return;
+        };
+        actor.client = found.client;
+        actor.epoch = found.epoch;
+        actor.activation = found.activation;
+        actor.state = State::Idle;
+        actor.bindings = found.bindings;
+        for binding in &mut actor.bindings {
+            binding.expires_at = binding.expires_at.max(grace);
+        }
+        actor.publications = found.publications;
+        for publication in &mut actor.publications {
+            publication.expires_at = publication.expires_at.max(grace);
+        }
+        actor.documents = found.documents;
+        let until = now.wall.after(RELEASE_AFTER);
+        let repeats = found.repeats.into_iter();
+        actor.repeats = repeats.map(|repeat| (repeat, until)).collect();
+        for (mut row, version) in found.subscriptions {
+            row.expires_at = row.expires_at.max(grace);
+            let resource = row.resource.clone();
+            let owner = (Some(slot), found.activation);
+            let subscription = self.with_bench(now, out, |notifier, bench| {
+                notifier.insert(row, owner, bench)
+            });
+            if let Some(actor) = self.actors.get_mut(slot) {
+                actor.subscriptions.push(subscription);
+            }
+            self.hear(&resource, version, out);
+        }
+        self.arm(now, slot);
+    }
+
+    /// The client is not assigned to this server: its requests go back to their balancer; one that was
+    /// handed back before waits instead, so that two servers never play ball with it.
+    fn disown(&mut self, now: Now, slot: usize, out: &mut Outputs) {
+        let Some(actor) = self.actors.get_mut(slot) else {
+            return;
+        };
+        let queue = std::mem::take(&mut actor.queue);
+        let (marked, plain): (Vec<Held>, Vec<Held>) = queue
+            .into_iter()
+            .partition(|held| held.passage.kind == Kind::Marked);
+        for held in &plain {
+            self.hand_back(held, Epoch::default(), out);
+        }
+        if marked.is_empty() {
+            self.drop_actor(slot);
+            return;
+        }
+        if let Some(actor) = self.actors.get_mut(slot) {
+            actor.queue.extend(marked);
+        }
+        self.wait(now, slot, out);
+    }
+
+    /// Gives a request back to its balancer, as its text stands after the balancer's edits.
+    pub(super) fn hand_back(&mut self, held: &Held, epoch: Epoch, out: &mut Outputs) {
+        let Some(flow) = held.passage.flow else {
+            return;
+        };
+        self.counters.requests_handed_back += 1;
+        self.transactions.forget(held.key);
+        let start = out.text.len();
+        held.edits().write(&held.message(), &mut out.text);
+        out.to_balancers.push(ToBalancer {
+            balancer: flow.balancer,
+            kind: Kind::HandBack,
+            flow: Some(flow),
+            epoch,
+            head: start..out.text.len(),
+            body: bytes::Bytes::new(),
+        });
+    }
+
+    /// The store or the assignment is not to be had: requests are held, not refused, up to a bound.
+    pub(super) fn wait(&mut self, now: Now, slot: usize, out: &mut Outputs) {
+        let hold = self.config.hold;
+        let Some(actor) = self.actors.get_mut(slot) else {
+            return;
+        };
+        let mut late = Vec::new();
+        while let Some(held) = actor
+            .queue
+            .pop_front_if(|held| now.moment.since(held.arrived) >= hold)
+        {
+            late.push(held);
+        }
+        let due = now.moment.after(TRY_AGAIN);
+        actor.state = State::Waiting;
+        if let Some(timer) = actor.timer.take() {
+            self.wheel.cancel(timer);
+        }
+        actor.timer = Some(self.wheel.arm(due, Timer::Actor(slot)));
+        self.counters.requests_held += 1;
+        for held in &late {
+            self.refuse_busy(now, held, out);
+        }
+    }
+
+    /// This server's life or the actor's epoch is over: nothing in memory counts any more.
+    pub(super) fn on_fenced(&mut self, now: Now, slot: usize, out: &mut Outputs) {
+        self.reset(slot);
+        // Whether it is the client that moved or this whole life that ended, the next activation says.
+        let has_requests = self
+            .actors
+            .get(slot)
+            .is_some_and(|actor| !actor.queue.is_empty());
+        if has_requests {
+            self.activate(now, slot, out);
+        } else {
+            self.drop_actor(slot);
+        }
+    }
+
+    /// Empties an actor's memory and keeps its queue.
+    pub(super) fn reset(&mut self, slot: usize) {
+        let Some(actor) = self.actors.get_mut(slot) else {
+            return;
+        };
+        let mut fresh = Actor::new(actor.aor.clone(), actor.client);
+        std::mem::swap(&mut fresh.queue, &mut actor.queue);
+        let old = std::mem::replace(actor, fresh);
+        if let Some(timer) = old.timer {
+            self.wheel.cancel(timer);
+        }
+        for subscription in old.subscriptions {
+            self.notifier.forget(subscription, &mut self.wheel);
+        }
+    }
+
+    pub(super) fn drop_actor(&mut self, slot: usize) {
+        self.reset(slot);
+        if let Some(actor) = self.actors.try_remove(slot) {
+            self.by_aor.remove(&actor.aor);
+        }
+    }
+
+    /// Removes what is over, if anything is; `true` when a write is on its way.
+    pub(super) fn expire(&mut self, now: Now, slot: usize, out: &mut Outputs) -> bool {
+        let Some(actor) = self.actors.get_mut(slot) else {
+            return false;
+        };
+        let is_due = actor.next_expiry().is_some_and(|due| due <= now.wall);
+        if !is_due && actor.over.is_empty() {
+            return false;
+        }
+        let mut changes = Vec::new();
+        let mut plan = plan::expire(actor, now.wall, &mut changes);
+        plan.over = std::mem::take(&mut actor.over);
+        for subscription in &plan.over {
+            if let Some(live) = self.notifier.get_mut(*subscription) {
+                live.is_frozen = true;
+                changes.push(Change::RemoveSubscription {
+                    key: live.row.key(),
+                    tombstone: None,
+                });
+            }
+        }
+        self.write(now, slot, plan, changes, out);
+        true
+    }
+
+    /// Gives an assignment back that nothing came of; `true` when it is on its way.
+    pub(super) fn release(&mut self, now: Now, slot: usize, out: &mut Outputs) -> bool {
+        let is_empty = self.actors.get(slot).is_some_and(Actor::is_empty);
+        if is_empty {
+            self.write(now, slot, Plan::default(), Vec::new(), out);
+        }
+        is_empty
+    }
+
+    /// Rewrites the CSeq base of a subscription that has used most of its numbers.
+    pub(super) fn rebase(
+        &mut self,
+        now: Now,
+        slot: usize,
+        subscription: SubscriptionSlot,
+        out: &mut Outputs,
+    ) {
+        let is_idle = self
+            .actors
+            .get(slot)
+            .is_some_and(|actor| matches!(actor.state, State::Idle));
+        let (true, Some(actor)) = (is_idle, self.actors.get(slot)) else {
+            // The wish comes again with the next NOTIFY.
+            return;
+        };
+        let activation = actor.activation;
+        let Some(live) = self.notifier.get_mut(subscription) else {
+            return;
+        };
+        live.is_frozen = true;
+        let mut row = Box::new(live.row.clone());
+        row.cseq_base = live.used_cseq() + 1;
+        row.cseq_activation = activation;
+        let changes = vec![Change::PutSubscription(row.clone())];
+        let plan = Plan {
+            subscription: Some((row, Fate::Rebased(subscription))),
+            ..Plan::default()
+        };
+        self.write(now, slot, plan, changes, out);
+    }
+
+    pub(super) fn on_actor_timer(&mut self, now: Now, slot: usize, out: &mut Outputs) {
+        let Some(actor) = self.actors.get_mut(slot) else {
+            return;
+        };
+        actor.timer = None;
+        match actor.state {
+            State::Waiting if actor.epoch == Epoch::default() => self.activate(now, slot, out),
+            State::Waiting => {
+                actor.state = State::Idle;
+                self.advance(now, slot, out);
+            }
+            State::Idle => self.advance(now, slot, out),
+            State::Activating | State::Writing(_) => {}
+        }
+    }
+
+    /// Arms an actor's timer for its next expiry.
+    pub(super) fn arm(&mut self, now: Now, slot: usize) {
+        let Some(actor) = self.actors.get_mut(slot) else {
+            return;
+        };
+        if let Some(timer) = actor.timer.take() {
+            self.wheel.cancel(timer);
+        }
+        let due = actor
+            .next_expiry()
+            .map(|at: WallTime| now.moment.after(at.since(now.wall)));
+        actor.timer = due.map(|due| self.wheel.arm(due, Timer::Actor(slot)));
+    }
+
+    /// A sweep tells what wakes may have missed; the first one also which clients are ours.
+    pub(super) fn on_swept(
+        &mut self,
+        now: Now,
+        result: Result<Outcome, Refused>,
+        out: &mut Outputs,
+    ) {
+        self.is_sweeping = false;
+        let found = match result {
+            Ok(Outcome::Swept(found)) => found,
+            Err(Refused::Fenced) => {
+                self.is_fenced = true;
+                return;
+            }
+            Ok(_) | Err(_) => return,
+        };
+        let Swept {
+            counter,
+            changed,
+            clients,
+        } = found;
+        self.swept = counter;
+        for (resource, version) in changed {
+            if self.notifier.hear(&resource, version) {
+                self.counters.sweeps_found += 1;
+                self.read(resource, out);
+            }
+        }
+        let ours = clients.into_iter().map(|(aor, _)| aor);
+        self.missing = ours.filter(|aor| !self.by_aor.contains_key(aor)).collect();
+        for _ in 0..ACTIVATIONS_AT_ONCE {
+            self.activate_missing(now, out);
+        }
+    }
+
+    /// Activates the next client that a sweep found without an actor.
+    fn activate_missing(&mut self, now: Now, out: &mut Outputs) {
+        while let Some(aor) = self.missing.pop() {
+            if !self.by_aor.contains_key(&aor) {
+                self.actor_of(
+                    now,
+                    presently_pool::ClientId::default(),
+                    &aor,
+                    Epoch::default(),
+                    out,
+                );
+                return;
+            }
+        }
+    }
+}
+
+/// After a restart or takeover nothing expires for this long.
+const GRACE: Duration = Duration::from_mins(1);
+/// How soon what waits for the store is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(250);
+/// Activations under way at a time after a start: paced, so that a request is not kept waiting behind all.
+const ACTIVATIONS_AT_ONCE: usize = 64;

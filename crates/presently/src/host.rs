@@ -1,0 +1,272 @@
+//! The machines of one loop, and the turn that joins them.
+//!
+//! ```text
+//!   phones ──► balancer ──► servers ──► batch ──► store ──► completions ──┐
+//!     ▲            ▲            │                                         │
+//!     └────────────┴────────────┴──► wakes ──► links ──► other members    │
+//!                               ▲                                         │
+//!                               └─────────────────────────────────────────┘
+//! ```
+//!
+//! A host is a machine too: it has no socket and no clock. The program drives it with real ones; the
+//! simulation drives several with a virtual network, and neither can tell.
+
+mod beat;
+mod outside;
+mod turn;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use presently_balancer::Balancer;
+use presently_oob::Links;
+use presently_pool::{Member, MemberId, Membership};
+use presently_presence::Server;
+use presently_sip::{Framing, Index, MacKey, Moment, Now};
+use presently_store::{Completion, Operation, Store, Ticket};
+
+pub use self::outside::{LinkMessage, Outside};
+
+/// One loop's machines.
+pub struct Host {
+    store: Box<dyn Store>,
+    balancer: Option<HostedBalancer>,
+    servers: Vec<HostedServer>,
+    members: Arc<[Member]>,
+    next_beat: Moment,
+    index: Index,
+    batch: Vec<(Ticket, Operation)>,
+    done: Vec<Completion>,
+    /// Texts for members of other processes.
+    to_links: Vec<LinkMessage>,
+    counters: Counters,
+    is_fenced: bool,
+}
+
+/// A balancer and what it wrote in this turn.
+struct HostedBalancer {
+    machine: Balancer,
+    me: Membership,
+    out: presently_balancer::Outputs,
+    links: HostedLinks,
+}
+
+/// A server and what it wrote in this turn.
+struct HostedServer {
+    machine: Server,
+    me: Membership,
+    out: presently_presence::Outputs,
+    links: HostedLinks,
+}
+
+/// A member's out-of-band links and what they wrote in this turn.
+struct HostedLinks {
+    machine: Links,
+    out: presently_oob::Outputs,
+}
+
+/// What the host itself counts.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(missing_docs, reason = "each field is the noun it counts")]
+pub struct Counters {
+    pub turns: u64,
+    pub batches: u64,
+    pub operations: u64,
+    pub completions_refused: u64,
+    pub messages_unreadable: u64,
+    pub link_messages_unreadable: u64,
+    pub beats: u64,
+}
+
+impl Host {
+    /// A host without machines on `store`.
+    #[must_use]
+    pub fn new(now: Now, store: Box<dyn Store>) -> Self {
+        Self {
+            store,
+            balancer: None,
+            servers: Vec::new(),
+            members: Arc::new([]),
+            next_beat: now.moment,
+            index: Index::default(),
+            batch: Vec::new(),
+            done: Vec::new(),
+            to_links: Vec::new(),
+            counters: Counters::default(),
+            is_fenced: false,
+        }
+    }
+
+    /// Adds the balancer of this loop; there is one at the most.
+    pub fn add_balancer(&mut self, machine: Balancer, me: Membership, key: [u8; 16]) {
+        self.balancer = Some(HostedBalancer {
+            machine,
+            me,
+            out: presently_balancer::Outputs::default(),
+            links: HostedLinks::new(me, key),
+        });
+    }
+
+    /// Adds a server.
+    pub fn add_server(&mut self, machine: Server, key: [u8; 16]) {
+        let me = machine.membership();
+        self.servers.push(HostedServer {
+            machine,
+            me,
+            out: presently_presence::Outputs::default(),
+            links: HostedLinks::new(me, key),
+        });
+    }
+
+    /// Takes one message of a phone.
+    pub fn handle_phone(
+        &mut self,
+        now: Now,
+        flow: presently_sip::Flow,
+        bytes: &[u8],
+        framing: Framing,
+    ) {
+        let Some(hosted) = &mut self.balancer else {
+            return;
+        };
+        // Lent out, so that the message may be read while the machines change.
+        let mut index = std::mem::take(&mut self.index);
+        match index.read(bytes, framing) {
+            Ok(message) => {
+                hosted
+                    .machine
+                    .handle_phone(now, flow, message, &mut hosted.out);
+                self.forward(now, Some(message));
+            }
+            Err(presently_sip::ReadError::Ping) => {}
+            Err(_) => self.counters.messages_unreadable += 1,
+        }
+        self.index = index;
+    }
+
+    /// Takes one message that `from`, a member of another process, sent to `to` of this one.
+    pub fn handle_link(&mut self, now: Now, from: MemberId, to: MemberId, bytes: &[u8]) {
+        let mut index = std::mem::take(&mut self.index);
+        let message = index.read(bytes, Framing::Stream).ok();
+        let passage = message.and_then(|message| {
+            let value = message.text(presently_sip::Name::Presently)?;
+            presently_pool::Passage::read(value).ok()
+        });
+        match (message, passage) {
+            (Some(message), Some(passage)) => {
+                self.take_from_link(now, (from, to), &passage, message);
+            }
+            _ => self.counters.link_messages_unreadable += 1,
+        }
+        self.index = index;
+    }
+
+    /// Takes one out-of-band datagram that arrived at the socket of `to`.
+    pub fn handle_datagram(&mut self, now: Now, to: MemberId, from: SocketAddr, bytes: &[u8]) {
+        if let Some(links) = self.links_of(to) {
+            links
+                .machine
+                .handle_datagram(now.moment, bytes, from, &mut links.out);
+        }
+    }
+
+    /// When [`Host::handle_timeout`] is due next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Moment {
+        let balancer = self.balancer.iter().flat_map(|hosted| {
+            [
+                hosted.machine.poll_timeout(),
+                hosted.links.machine.poll_timeout(),
+            ]
+        });
+        let servers = self.servers.iter().flat_map(|hosted| {
+            [
+                hosted.machine.poll_timeout(),
+                hosted.links.machine.poll_timeout(),
+            ]
+        });
+        let machines = balancer.chain(servers).flatten();
+        machines.fold(self.next_beat, Moment::min)
+    }
+
+    /// Does what time has come for.
+    pub fn handle_timeout(&mut self, now: Now) {
+        if self.next_beat <= now.moment {
+            self.beat(now);
+        }
+        if let Some(hosted) = &mut self.balancer {
+            hosted.machine.handle_timeout(now, &mut hosted.out);
+            hosted.links.handle_timeout(now);
+        }
+        for hosted in &mut self.servers {
+            let is_due = |due: Option<Moment>| due.is_some_and(|due| due <= now.moment);
+            if is_due(hosted.machine.poll_timeout()) {
+                hosted.machine.handle_timeout(now, &mut hosted.out);
+            }
+            hosted.links.handle_timeout(now);
+        }
+    }
+
+    /// Every member of the pool that has not left, as the last beat read it.
+    #[must_use]
+    pub fn members(&self) -> &Arc<[Member]> {
+        &self.members
+    }
+
+    /// The members of this host.
+    pub fn own(&self) -> impl Iterator<Item = Membership> {
+        let balancer = self.balancer.iter().map(|hosted| hosted.me);
+        balancer.chain(self.servers.iter().map(|hosted| hosted.me))
+    }
+
+    /// The balancer, to look at.
+    #[must_use]
+    pub fn balancer(&self) -> Option<&Balancer> {
+        self.balancer.as_ref().map(|hosted| &hosted.machine)
+    }
+
+    /// The servers and their links' counters, to look at.
+    pub fn servers(&self) -> impl Iterator<Item = (&Server, &presently_oob::Counters)> {
+        self.servers
+            .iter()
+            .map(|hosted| (&hosted.machine, hosted.links.machine.counters()))
+    }
+
+    /// What the host itself has counted.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Whether the store has ended a life of this host: nothing it says counts any more.
+    #[must_use]
+    pub fn is_fenced(&self) -> bool {
+        self.is_fenced || self.servers.iter().any(|hosted| hosted.machine.is_fenced())
+    }
+
+    fn links_of(&mut self, member: MemberId) -> Option<&mut HostedLinks> {
+        let balancer = self.balancer.iter_mut();
+        let balancer = balancer.map(|hosted| (hosted.me, &mut hosted.links));
+        let servers = self.servers.iter_mut();
+        let servers = servers.map(|hosted| (hosted.me, &mut hosted.links));
+        let mut all = balancer.chain(servers);
+        all.find(|(me, _)| me.member == member)
+            .map(|(_, links)| links)
+    }
+}
+
+impl HostedLinks {
+    fn new(me: Membership, key: [u8; 16]) -> Self {
+        Self {
+            machine: Links::new(me, MacKey::new(key)),
+            out: presently_oob::Outputs::default(),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        let due = self.machine.poll_timeout();
+        if due.is_some_and(|due| due <= now.moment) {
+            self.machine.handle_timeout(now.moment, &mut self.out);
+        }
+    }
+}
