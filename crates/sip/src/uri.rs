@@ -140,7 +140,8 @@ impl<'a> Host<'a> {
             .and_then(|rest| rest.strip_suffix(']'));
         let text = inner.unwrap_or(self.0);
         let address = text.parse();
-        // The grammar of RFC 3261 §25.1 lets three colons arise where two are meant (RFC 5118 §4.10).
+        // The grammar of RFC 3261 §25.1 lets three colons arise where two are meant (RFC 5118
+        // §4.10).
         let repaired = address.or_else(|_| text.replacen(":::", "::", 1).parse());
         repaired.ok()
     }
