@@ -57,7 +57,7 @@ enum Inside {
 /// `text` before and after the first `stop`, which is ASCII. As `split_once`, at a third of its
 /// cost: this is what reading a URI mostly does.
 pub(crate) fn cut(text: &str, stop: u8) -> Option<(&str, &str)> {
-    let at = memchr::memchr(stop, text.as_bytes())?;
+    let at = text.bytes().position(|byte| byte == stop)?;
     text.get(..at).zip(text.get(at + 1..))
 }
 
