@@ -5,8 +5,12 @@
 //! [`Document`]) are plain values. Back ends are features: `sqlite` (a file, or in memory for
 //! simulation). Whoever adds one runs `battery::run` (feature `battery`).
 
+#[cfg(feature = "battery")]
+pub mod battery;
 mod operation;
 mod row;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 use std::task::{Context, Poll};
 

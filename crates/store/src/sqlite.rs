@@ -1,0 +1,29 @@
+//! The embedded store: SQLite, on a file or in memory.
+//!
+//! [`Inline`] does what it is given at once, in the caller's thread: for simulation, tests and tools.
+//! [`Threaded`] is the back end of a running pool: one writer thread that merges what waits into one
+//! transaction, and one reader thread beside it.
+//!
+//! ```text
+//!   submit ──► queue ──► writer ──► file (WAL) ◄── reader ◄── queue ◄── submit (reads)
+//!                          │                          │
+//!   poll  ◄────────────────┴──── completions ◄────────┘
+//! ```
+
+mod batch;
+mod client;
+mod commit;
+mod inline;
+mod member;
+mod open;
+mod queue;
+mod read;
+mod rows;
+mod schema;
+mod text;
+mod threaded;
+mod writer;
+
+pub use inline::Inline;
+pub use open::{Durability, OpenError, Settings};
+pub use threaded::Threaded;

@@ -1,0 +1,203 @@
+//! Assignments: which server a client has, and the counts that follow it.
+
+use presently_pool::{Assignment, ClientId, Epoch, MemberId, Membership};
+use presently_sip::{Aor, WallTime};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::batch::{self, Batch};
+use super::read;
+use super::rows::{Cells, int};
+use super::writer::Failure;
+use crate::{Activated, Outcome, Refused};
+
+/// A row of `clients`.
+struct Row {
+    assignment: Assignment,
+    is_released: bool,
+}
+
+/// [`crate::Operation::Activate`].
+pub(super) fn activate(
+    batch: &mut Batch<'_>,
+    by: Membership,
+    client: &Aor,
+) -> Result<Outcome, Failure> {
+    batch.check(by)?;
+    let epoch = batch.count_up();
+    let sql = "UPDATE clients SET epoch = ?3, activation = activation + 1
+        WHERE aor = ?1 AND server = ?2 AND release_at IS NULL RETURNING id, activation";
+    let row = batch
+        .connection
+        .prepare_cached(sql)?
+        .query_row(params![client.as_str(), by.member.0, int(epoch)], |row| {
+            let mut cells = Cells::new(row);
+            Ok((ClientId(cells.number()?), cells.take()?))
+        })
+        .optional()?;
+    let Some((id, activation)) = row else {
+        return Ok(Outcome::Activated(None));
+    };
+    let mut activated = Box::new(Activated {
+        client: id,
+        epoch: Epoch(epoch),
+        activation,
+        bindings: Vec::new(),
+        publications: Vec::new(),
+        documents: Vec::new(),
+        subscriptions: Vec::new(),
+        repeats: Vec::new(),
+    });
+    read::owned(batch.connection, client, &mut activated)?;
+    Ok(Outcome::Activated(Some(activated)))
+}
+
+/// [`crate::Operation::Assign`]. A client that has a server keeps it, whatever its state: only a
+/// compare-and-set takes a live client away.
+pub(super) fn assign(
+    batch: &mut Batch<'_>,
+    by: Membership,
+    client: &Aor,
+    create: bool,
+) -> Result<Outcome, Failure> {
+    batch.check(by)?;
+    let row = row(batch.connection, client)?;
+    match row {
+        Some(row) if !row.is_released => return Ok(Outcome::Assigned(Some(row.assignment))),
+        _ if !create => return Ok(Outcome::Assigned(None)),
+        _ => {}
+    }
+    let Some(server) = batch.emptiest() else {
+        return Ok(Outcome::Assigned(None));
+    };
+    if !batch.has_room() {
+        return Err(Refused::Full.into());
+    }
+    let epoch = batch.count_up();
+    let id = match row {
+        Some(row) => {
+            let id = row.assignment.client;
+            place(batch.connection, id, server, epoch)?;
+            id
+        }
+        None => insert(batch.connection, client, server, epoch)?,
+    };
+    batch.count_in(server);
+    Ok(Outcome::Assigned(Some(Assignment {
+        client: id,
+        server,
+        epoch: Epoch(epoch),
+    })))
+}
+
+/// [`crate::Operation::Reassign`]. Moves nothing to a member that takes no clients.
+pub(super) fn reassign(
+    batch: &mut Batch<'_>,
+    client: &Aor,
+    from: (MemberId, Epoch),
+    to: MemberId,
+) -> Result<Outcome, Failure> {
+    let row = row(batch.connection, client)?.filter(|row| !row.is_released);
+    let Some(Row { assignment, .. }) = row else {
+        return Ok(Outcome::Assigned(None));
+    };
+    let is_ready = batch.member(to).is_some_and(batch::takes_clients);
+    if (assignment.server, assignment.epoch) != from || !is_ready {
+        return Ok(Outcome::Assigned(Some(assignment)));
+    }
+    let epoch = batch.count_up();
+    place(batch.connection, assignment.client, to, epoch)?;
+    batch.count_out(assignment.server);
+    batch.count_in(to);
+    Ok(Outcome::Assigned(Some(Assignment {
+        server: to,
+        epoch: Epoch(epoch),
+        ..assignment
+    })))
+}
+
+/// Whether `server` has the client under `epoch`.
+pub(super) fn is_owned(
+    connection: &Connection,
+    client: ClientId,
+    server: MemberId,
+    epoch: Epoch,
+) -> rusqlite::Result<bool> {
+    let sql = "SELECT server, epoch FROM clients WHERE id = ?1 AND release_at IS NULL";
+    let row = connection
+        .prepare_cached(sql)?
+        .query_row([int(client.0)], |row| {
+            let mut cells = Cells::new(row);
+            Ok((cells.take()?, cells.number()?))
+        })
+        .optional()?;
+    Ok(row == Some((server.0, epoch.0)))
+}
+
+/// Makes the row a tombstone until `release_at` if nothing of the client lives; says whether it did.
+pub(super) fn release(
+    batch: &mut Batch<'_>,
+    client: ClientId,
+    server: MemberId,
+    release_at: WallTime,
+) -> rusqlite::Result<bool> {
+    let sql = "UPDATE clients SET release_at = ?2 WHERE id = ?1 AND release_at IS NULL
+        AND NOT EXISTS (SELECT 1 FROM bindings WHERE client = ?1)
+        AND NOT EXISTS (SELECT 1 FROM subscriptions WHERE client = ?1)
+        AND NOT EXISTS (SELECT 1 FROM publications WHERE client = ?1)
+        AND NOT EXISTS (SELECT 1 FROM sessions WHERE user = clients.aor)";
+    let changed = batch
+        .connection
+        .prepare_cached(sql)?
+        .execute([int(client.0), int(release_at.0)])?;
+    if changed > 0 {
+        batch.count_out(server);
+    }
+    Ok(changed > 0)
+}
+
+fn row(connection: &Connection, client: &Aor) -> rusqlite::Result<Option<Row>> {
+    connection
+        .prepare_cached("SELECT id, server, epoch, release_at FROM clients WHERE aor = ?1")?
+        .query_row([client.as_str()], |row| {
+            let mut cells = Cells::new(row);
+            Ok(Row {
+                assignment: Assignment {
+                    client: ClientId(cells.number()?),
+                    server: MemberId(cells.take()?),
+                    epoch: Epoch(cells.number()?),
+                },
+                is_released: cells.take::<Option<i64>>()?.is_some(),
+            })
+        })
+        .optional()
+}
+
+/// Inserts the row of a new client. Its id is its first epoch: from the counter, so never used again.
+fn insert(
+    connection: &Connection,
+    client: &Aor,
+    server: MemberId,
+    epoch: u64,
+) -> rusqlite::Result<ClientId> {
+    connection
+        .prepare_cached(
+            "INSERT INTO clients (id, aor, server, epoch, activation) VALUES (?1, ?2, ?3, ?1, 0)",
+        )?
+        .execute(params![int(epoch), client.as_str(), server.0])?;
+    Ok(ClientId(epoch))
+}
+
+/// Gives a row to `server` under `epoch`, counted.
+fn place(
+    connection: &Connection,
+    client: ClientId,
+    server: MemberId,
+    epoch: u64,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE clients SET server = ?2, epoch = ?3, release_at = NULL WHERE id = ?1",
+        )?
+        .execute(params![int(client.0), server.0, int(epoch)])?;
+    Ok(())
+}

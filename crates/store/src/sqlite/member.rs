@@ -1,0 +1,161 @@
+//! Members: joining, beating, leaving; and what a beat clears away.
+
+use presently_pool::{Incarnation, Member, MemberId, MemberState, Membership};
+use presently_sip::WallTime;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::batch::Batch;
+use super::rows::{Cells, int};
+use super::text;
+use super::writer::Failure;
+use crate::{Operation, Outcome, Refused};
+
+/// [`Operation::Join`].
+pub(super) fn join(batch: &mut Batch<'_>, operation: &Operation) -> Result<Outcome, Failure> {
+    let Operation::Join {
+        name,
+        role,
+        host,
+        pid,
+        started,
+        sip,
+        oob,
+        weight,
+        seed,
+    } = operation
+    else {
+        return Err(Refused::Unavailable.into());
+    };
+    let incarnation = batch.count_up();
+    // Another role under an old name keeps its id too: its clients wait to be moved.
+    let sql =
+        "INSERT INTO members (name, role, state, incarnation, beat, weight, clients, sip, oob,
+            host, pid, started)
+        VALUES (?1, ?2, ?10, ?3, 0, ?4, 0, ?5, ?6, ?7, ?8, ?9)
+        ON CONFLICT (name) DO UPDATE SET role = excluded.role, state = excluded.state,
+            incarnation = excluded.incarnation, beat = excluded.beat, weight = excluded.weight,
+            sip = excluded.sip, oob = excluded.oob, host = excluded.host, pid = excluded.pid,
+            started = excluded.started
+        RETURNING id";
+    let id = batch.connection.prepare_cached(sql)?.query_row(
+        params![
+            name,
+            text::role(*role),
+            int(incarnation),
+            weight,
+            sip.map(|address| address.to_string()),
+            oob.map(|address| address.to_string()),
+            host,
+            pid,
+            int(*started),
+            text::member_state(MemberState::Alive),
+        ],
+        |row| row.get(0),
+    )?;
+    batch.read_members()?;
+    Ok(Outcome::Joined {
+        membership: Membership {
+            member: MemberId(id),
+            incarnation: Incarnation(incarnation),
+        },
+        key: pool_key(batch.connection, seed)?,
+        members: present(batch),
+    })
+}
+
+/// [`Operation::Beat`].
+pub(super) fn beat(
+    batch: &mut Batch<'_>,
+    by: Membership,
+    settled: Option<u64>,
+    now: WallTime,
+) -> Result<Outcome, Failure> {
+    batch.check(by)?;
+    let beat = batch.member(by.member).map_or(0, |member| member.beat) + 1;
+    batch
+        .connection
+        .prepare_cached(
+            "UPDATE members SET beat = ?2, settled = coalesce(?3, settled) WHERE id = ?1",
+        )?
+        .execute(params![by.member.0, int(beat), settled.map(int)])?;
+    batch.note_beat(by.member, beat);
+    purge(batch.connection, now)?;
+    Ok(Outcome::Beaten {
+        beat,
+        counter: batch.counter(),
+        members: present(batch),
+    })
+}
+
+/// [`Operation::Leave`].
+pub(super) fn leave(batch: &mut Batch<'_>, by: Membership) -> Result<Outcome, Failure> {
+    batch.check(by)?;
+    batch
+        .connection
+        .prepare_cached("UPDATE members SET state = ?2 WHERE id = ?1")?
+        .execute(params![by.member.0, text::member_state(MemberState::Left)])?;
+    batch.read_members()?;
+    Ok(Outcome::Done)
+}
+
+/// Every member that has not left.
+fn present(batch: &Batch<'_>) -> Vec<Member> {
+    let members = batch.members().iter();
+    let present = members.filter(|member| member.state != MemberState::Left);
+    present.cloned().collect()
+}
+
+fn pool_key(connection: &Connection, seed: &[u8; 16]) -> rusqlite::Result<[u8; 16]> {
+    connection
+        .prepare_cached("INSERT INTO pool (one, key) VALUES (1, ?1) ON CONFLICT DO NOTHING")?
+        .execute([seed])?;
+    connection
+        .prepare_cached("SELECT key FROM pool")?
+        .query_row([], |row| row.get(0))
+}
+
+/// Clears away what is over. Each statement is bounded, so that a beat never waits long for it.
+fn purge(connection: &Connection, now: WallTime) -> rusqlite::Result<()> {
+    let over = "DELETE FROM repeats WHERE id IN
+        (SELECT id FROM repeats WHERE until <= ?1 ORDER BY until LIMIT ?2)";
+    connection
+        .prepare_cached(over)?
+        .execute(params![int(now.0), MAX_PURGED])?;
+    let released = "DELETE FROM clients WHERE id IN
+        (SELECT id FROM clients WHERE release_at <= ?1 ORDER BY release_at LIMIT ?2)";
+    connection
+        .prepare_cached(released)?
+        .execute(params![int(now.0), MAX_PURGED])?;
+    purge_resources(connection)
+}
+
+/// Walks on through the names of resources and drops those that nothing refers to any more. Subscribers
+/// make such names as they like, so they must not stay.
+fn purge_resources(connection: &Connection) -> rusqlite::Result<()> {
+    let next = connection
+        .prepare_cached("SELECT walked FROM counter")?
+        .query_row([], |row| row.get::<_, i64>(0))?;
+    let end = connection
+        .prepare_cached("SELECT id FROM resources WHERE id > ?1 ORDER BY id LIMIT 1 OFFSET ?2")?
+        .query_row([next, MAX_WALKED], |row| Cells::new(row).take::<i64>())
+        .optional()?;
+    connection
+        .prepare_cached(
+            "DELETE FROM resources WHERE id > ?1 AND id <= ?2
+                AND NOT EXISTS (SELECT 1 FROM documents d WHERE d.resource = resources.id)
+                AND NOT EXISTS (SELECT 1 FROM subscriptions s WHERE s.resource = resources.id)
+                AND NOT EXISTS (SELECT 1 FROM clients c JOIN publications p ON p.client = c.id
+                    WHERE c.aor = resources.aor AND p.resource = resources.id)",
+        )?
+        .execute([next, end.unwrap_or(i64::MAX)])?;
+    connection
+        .prepare_cached("UPDATE counter SET walked = ?1 WHERE walked <> ?1")?
+        .execute([end.unwrap_or(0)])?;
+    Ok(())
+}
+
+/// Rows of each kind that a beat clears away: four beats a second keep up with 2,000 logoffs a second for
+/// each member.
+const MAX_PURGED: i64 = 500;
+/// Names of resources that a beat looks at, about 30 µs.
+const MAX_WALKED: i64 = 50;

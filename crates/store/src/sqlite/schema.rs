@@ -1,0 +1,204 @@
+//! The tables, and how an older store becomes a newer one.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::OpenError;
+
+/// Marks a file as ours in `PRAGMA application_id`: "pres".
+const APPLICATION: i64 = 0x7072_6573;
+
+/// Step n brings a store of version n to n + 1. A step that has been released is never edited.
+const STEPS: [&str; 1] = [FIRST];
+
+/// Inside, rows have integer keys with unique indexes beside them: a refresh costs a third of what it
+/// costs in a table clustered by text. Texts that are lists or flows have one spelling, see `text.rs`.
+const FIRST: &str = "
+CREATE TABLE counter (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    value INTEGER NOT NULL,
+    walked INTEGER NOT NULL
+) STRICT;
+INSERT INTO counter VALUES (1, 0, 0);
+
+CREATE TABLE pool (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    key BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE members (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    role TEXT NOT NULL,
+    state TEXT NOT NULL,
+    incarnation INTEGER NOT NULL,
+    beat INTEGER NOT NULL,
+    settled INTEGER,
+    weight INTEGER NOT NULL,
+    clients INTEGER NOT NULL,
+    sip TEXT,
+    oob TEXT,
+    host TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    started INTEGER NOT NULL
+) STRICT;
+
+-- release_at: null while the assignment lives and is counted in members.clients; a tombstone's end
+CREATE TABLE clients (
+    id INTEGER PRIMARY KEY,
+    aor TEXT NOT NULL UNIQUE,
+    server INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    activation INTEGER NOT NULL,
+    release_at INTEGER
+) STRICT;
+CREATE INDEX clients_by_server ON clients (server);
+CREATE INDEX clients_by_release ON clients (release_at) WHERE release_at IS NOT NULL;
+
+CREATE TABLE credentials (
+    aor TEXT NOT NULL,
+    algorithm TEXT NOT NULL,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (aor, algorithm)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE resources (
+    id INTEGER PRIMARY KEY,
+    aor TEXT NOT NULL,
+    package TEXT NOT NULL,
+    UNIQUE (aor, package)
+) STRICT;
+
+CREATE TABLE bindings (
+    id INTEGER PRIMARY KEY,
+    client INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    contact TEXT NOT NULL,
+    instance TEXT,
+    path TEXT NOT NULL,
+    flow TEXT NOT NULL,
+    call_id TEXT NOT NULL,
+    cseq INTEGER NOT NULL,
+    q INTEGER NOT NULL,
+    user_agent TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    request BLOB NOT NULL,
+    status INTEGER NOT NULL,
+    granted INTEGER NOT NULL,
+    answer_tag TEXT,
+    to_tag TEXT NOT NULL,
+    UNIQUE (client, key)
+) STRICT;
+
+CREATE TABLE publications (
+    id INTEGER PRIMARY KEY,
+    client INTEGER NOT NULL,
+    resource INTEGER NOT NULL,
+    tag TEXT NOT NULL,
+    content_type TEXT NOT NULL,
+    flow TEXT NOT NULL,
+    modified_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    request BLOB NOT NULL,
+    status INTEGER NOT NULL,
+    granted INTEGER NOT NULL,
+    answer_tag TEXT,
+    to_tag TEXT NOT NULL,
+    body BLOB NOT NULL,
+    UNIQUE (client, resource, tag)
+) STRICT;
+
+CREATE TABLE documents (
+    resource INTEGER PRIMARY KEY,
+    version INTEGER NOT NULL,
+    dirty INTEGER NOT NULL DEFAULT 0,
+    content_type TEXT NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+CREATE INDEX documents_by_version ON documents (version);
+
+CREATE TABLE subscriptions (
+    id INTEGER PRIMARY KEY,
+    client INTEGER NOT NULL,
+    resource INTEGER NOT NULL,
+    local_tag TEXT NOT NULL,
+    event_id TEXT NOT NULL,
+    owed INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL DEFAULT '',
+    expires_at INTEGER NOT NULL,
+    remote_cseq INTEGER NOT NULL,
+    cseq_base INTEGER NOT NULL,
+    cseq_activation INTEGER NOT NULL,
+    call_id TEXT NOT NULL,
+    remote_tag TEXT NOT NULL,
+    local_uri TEXT NOT NULL,
+    remote_uri TEXT NOT NULL,
+    local_target TEXT NOT NULL,
+    remote_target TEXT NOT NULL,
+    route_set TEXT NOT NULL,
+    is_proxied INTEGER NOT NULL,
+    flow TEXT NOT NULL,
+    accept TEXT NOT NULL,
+    request BLOB NOT NULL,
+    status INTEGER NOT NULL,
+    granted INTEGER NOT NULL,
+    answer_tag TEXT,
+    to_tag TEXT NOT NULL,
+    UNIQUE (client, local_tag, event_id)
+) STRICT;
+CREATE INDEX subscriptions_by_resource ON subscriptions (resource, client);
+
+CREATE TABLE repeats (
+    id INTEGER PRIMARY KEY,
+    client INTEGER NOT NULL,
+    request BLOB NOT NULL,
+    status INTEGER NOT NULL,
+    granted INTEGER NOT NULL,
+    answer_tag TEXT,
+    to_tag TEXT NOT NULL,
+    until INTEGER NOT NULL,
+    UNIQUE (client, request)
+) STRICT;
+CREATE INDEX repeats_by_end ON repeats (until);
+
+CREATE TABLE sessions (
+    user TEXT NOT NULL,
+    nlb TEXT NOT NULL,
+    uuid TEXT NOT NULL,
+    server TEXT NOT NULL,
+    state TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    PRIMARY KEY (user, nlb)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Brings the store to the newest version, in one transaction that other processes wait for.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+    let known = i64::try_from(STEPS.len()).expect("a handful of steps");
+    let found = pragma(connection, "user_version")?;
+    if found == known && pragma(connection, "application_id")? == APPLICATION {
+        return Ok(());
+    }
+    let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = pragma(&change, "user_version")?;
+    let tables: i64 = change.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0))?;
+    let ours = pragma(&change, "application_id")? == APPLICATION;
+    if !ours && (found != 0 || tables != 0) {
+        return Err(OpenError::OtherProgram);
+    }
+    if found > known {
+        return Err(OpenError::Newer { found, known });
+    }
+    let done = usize::try_from(found).map_err(|_| OpenError::OtherProgram)?;
+    for step in STEPS.iter().skip(done) {
+        change.execute_batch(step)?;
+    }
+    change.pragma_update(None, "application_id", APPLICATION)?;
+    change.pragma_update(None, "user_version", known)?;
+    change.commit()?;
+    Ok(())
+}
+
+fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, name, |row| row.get(0))
+}

@@ -1,0 +1,224 @@
+//! One connection that writes: many operations in one transaction, each refused alone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::batch::{Batch, Known};
+use super::{open, read};
+use crate::{Completion, Operation, Outcome, Refused, Ticket};
+
+/// Why an operation did not come to its end.
+pub(super) enum Failure {
+    /// By its own rules; it wrote nothing, and the transaction goes on.
+    Refused(Refused),
+    /// By the database; the transaction is rolled back.
+    Sqlite(rusqlite::Error),
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+/// A connection, and what it still knows of the database since its last transaction.
+#[derive(Debug)]
+pub(super) struct Writer {
+    connection: Connection,
+    /// The write-ahead log; `None` in memory.
+    log: Option<PathBuf>,
+    max_clients: u64,
+    /// What was known after the commit, good while `PRAGMA data_version` says the same.
+    known: Option<(i64, Known)>,
+}
+
+impl Writer {
+    /// A writer on an open connection.
+    pub(super) fn new(connection: Connection, path: Option<&Path>, max_clients: u64) -> Self {
+        let log = path.map(|path| {
+            let mut log = path.as_os_str().to_owned();
+            log.push("-wal");
+            PathBuf::from(log)
+        });
+        Self {
+            connection,
+            log,
+            max_clients,
+            known: None,
+        }
+    }
+
+    /// How long the write-ahead log is; 0 in memory.
+    pub(super) fn log_bytes(&self) -> u64 {
+        let log = self.log.as_deref().and_then(|log| fs::metadata(log).ok());
+        log.map_or(0, |metadata| metadata.len())
+    }
+
+    /// Moves the write-ahead log into the database as far as readers allow, without waiting for any. The
+    /// next transaction starts the log over. A failure costs only a longer log: the next one tries again.
+    pub(super) fn checkpoint(&self) {
+        let _ = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+    }
+
+    /// Does all operations in one transaction, in order. An operation checks before it writes, so a
+    /// refused one leaves nothing behind; when the database itself fails at one, each is done alone.
+    pub(super) fn perform(
+        &mut self,
+        operations: &[(Ticket, Operation)],
+        done: &mut Vec<Completion>,
+    ) {
+        match self.attempt(operations) {
+            Ok(results) => {
+                let tickets = operations.iter().map(|(ticket, _)| *ticket);
+                done.extend(
+                    tickets
+                        .zip(results)
+                        .map(|(ticket, result)| Completion { ticket, result }),
+                );
+            }
+            Err(Aborted::Inside(_)) if operations.len() > 1 => {
+                for operation in operations {
+                    self.perform(std::slice::from_ref(operation), done);
+                }
+            }
+            Err(aborted) => {
+                let refused = aborted.refused();
+                done.extend(operations.iter().map(|(ticket, _)| Completion {
+                    ticket: *ticket,
+                    result: Err(refused),
+                }));
+            }
+        }
+    }
+
+    fn attempt(
+        &mut self,
+        operations: &[(Ticket, Operation)],
+    ) -> Result<Vec<Result<Outcome, Refused>>, Aborted> {
+        let known = self.known.take();
+        let only_reads = operations
+            .iter()
+            .all(|(_, operation)| read::is_read(operation));
+        // A deferred transaction that writes after a read fails at once when another process has
+        // committed in between, whatever the patience.
+        let begin = if only_reads {
+            "BEGIN"
+        } else {
+            "BEGIN IMMEDIATE"
+        };
+        self.run(begin).map_err(Aborted::Before)?;
+        let inside = if only_reads {
+            reads(&self.connection, operations).map(|results| (results, known))
+        } else {
+            self.inside(operations, known)
+        };
+        match inside {
+            Ok((results, known)) => {
+                self.end()?;
+                self.known = known;
+                Ok(results)
+            }
+            Err(error) => {
+                self.roll_back();
+                Err(Aborted::Inside(error))
+            }
+        }
+    }
+
+    #[allow(clippy::type_complexity, reason = "two results of one private step")]
+    fn inside(
+        &self,
+        operations: &[(Ticket, Operation)],
+        known: Option<(i64, Known)>,
+    ) -> rusqlite::Result<(Vec<Result<Outcome, Refused>>, Option<(i64, Known)>)> {
+        let present: i64 = self
+            .connection
+            .prepare_cached("PRAGMA data_version")?
+            .query_row([], |row| row.get(0))?;
+        let known = match known {
+            Some((version, known)) if version == present => known,
+            _ => Known::read(&self.connection)?,
+        };
+        let mut batch = Batch::new(&self.connection, known, self.max_clients);
+        let mut results = Vec::with_capacity(operations.len());
+        for (_, operation) in operations {
+            match batch.perform(operation) {
+                Ok(outcome) => results.push(Ok(outcome)),
+                Err(Failure::Refused(refused)) => results.push(Err(refused)),
+                Err(Failure::Sqlite(error)) => return Err(error),
+            }
+        }
+        Ok((results, Some((present, batch.finish()?))))
+    }
+
+    fn end(&self) -> Result<(), Aborted> {
+        let Err(error) = self.run("COMMIT") else {
+            return Ok(());
+        };
+        self.roll_back();
+        Err(Aborted::Commit(error))
+    }
+
+    /// Rolls back what `SQLite` has not rolled back by itself.
+    fn roll_back(&self) {
+        if !self.connection.is_autocommit() {
+            let _ = self.run("ROLLBACK");
+        }
+    }
+
+    fn run(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+}
+
+/// Where a transaction ended, and by what.
+enum Aborted {
+    /// It never began.
+    Before(rusqlite::Error),
+    /// The commit failed.
+    Commit(rusqlite::Error),
+    /// One of its operations failed.
+    Inside(rusqlite::Error),
+}
+
+impl Aborted {
+    fn refused(&self) -> Refused {
+        let (Self::Before(error) | Self::Commit(error) | Self::Inside(error)) = self;
+        match (self, error.sqlite_error_code()) {
+            (_, Some(ErrorCode::DiskFull)) => Refused::Full,
+            (Self::Commit(_), _) if !open::is_busy(error) => Refused::Unknown,
+            _ => Refused::Unavailable,
+        }
+    }
+}
+
+/// Does operations that only read, inside a transaction that is open.
+pub(super) fn reads(
+    connection: &Connection,
+    operations: &[(Ticket, Operation)],
+) -> rusqlite::Result<Vec<Result<Outcome, Refused>>> {
+    let mut results = Vec::with_capacity(operations.len());
+    for (_, operation) in operations {
+        match read::perform(connection, operation) {
+            Some(Ok(outcome)) => results.push(Ok(outcome)),
+            Some(Err(Failure::Sqlite(error))) => return Err(error),
+            Some(Err(Failure::Refused(refused))) => results.push(Err(refused)),
+            None => results.push(Err(Refused::Unavailable)),
+        }
+    }
+    Ok(results)
+}
+
+/// A write-ahead log of this length is checkpointed even when there is work: it slows readers and start-up.
+pub(super) const LONG_LOG_BYTES: u64 = 64 << 20;

@@ -1,0 +1,1 @@
+//! Files: what can be opened, and what is said of the rest.
