@@ -2,8 +2,28 @@
 //! each request to it, and holds the flows to phones. No socket, clock or randomness.
 //!
 //! [`Balancer::handle_phone`] takes a message from a phone, [`Balancer::handle_server`] one from a
-//! server; both write what is to be sent into the loop's reused [`Outputs`].
+//! server; both write what is to be sent into the loop's reused [`Outputs`]. It is a stateless proxy
+//! (RFC 3261 §16.11) but for two bounded tables: assignments it has learnt, and requests that wait for
+//! one.
 
+mod answer;
+mod balancer;
+mod branch;
+mod cache;
+mod config;
+mod counters;
+mod decision;
+mod edge;
+mod from_server;
+mod keys;
+mod onward;
 mod outputs;
+mod waiting;
 
+pub use balancer::Balancer;
+pub use config::{Config, Domains, Listener};
+pub use counters::Counters;
 pub use outputs::{Forward, Outputs, Source, ToPhone};
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,8 @@ pub struct Outputs {
     pub to_phones: Vec<ToPhone>,
     /// Operations for the store.
     pub operations: Vec<(Ticket, Operation)>,
+    /// The store says that this balancer's incarnation has ended: the loop must stop it and join anew.
+    pub fenced: bool,
 }
 
 /// A message that is to go to a server: in memory it stays where it is and is read through its edits; over
@@ -34,6 +36,8 @@ pub struct Forward {
     pub via: Option<Range<usize>>,
     /// See [`Edits::record_route`].
     pub record_route: Option<Range<usize>>,
+    /// See [`Edits::request_uri`].
+    pub request_uri: Option<Range<usize>>,
     /// See [`Edits::source`].
     pub received: Option<std::net::SocketAddr>,
     /// See [`Edits::routes_removed`].
@@ -68,7 +72,7 @@ impl Forward {
             routes_removed: self.routes_removed,
             record_route: span(&self.record_route),
             max_forwards: self.max_forwards,
-            request_uri: None,
+            request_uri: span(&self.request_uri),
         }
     }
 

@@ -4,7 +4,8 @@
 //! Plain values; no input, no output. [`Member`] is a balancer or a server; [`Assignment`] names a
 //! client's distinguished server; a [`Wake`] says that a [`ResourceId`] has reached a [`Version`];
 //! [`Passage`] is what a balancer and a server say to each other about one SIP message, over a link
-//! that a [`Handshake`] opened; a [`FlowToken`] names the flow by which a phone is reached.
+//! that a [`Handshake`] opened; a [`FlowToken`] names the flow by which a phone is reached,
+//! and a [`ContactToken`] the client a dialog belongs to.
 
 mod assignment;
 mod flow_token;

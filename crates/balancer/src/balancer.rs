@@ -1,0 +1,324 @@
+//! The balancer: what comes from phones, from the store and from time.
+
+use presently_pool::{Assignment, Epoch, Kind, Member, MemberId, MemberState, Membership, Role};
+use presently_sip::{Aor, Defect, Flow, MacKey, Message, Method, Moment, Now, Start};
+use presently_store::{Completion, Operation, Outcome, Refused};
+
+use crate::answer::Answer;
+use crate::branch::{Below, Branch, Origin};
+use crate::cache::Cache;
+use crate::decision::{Asked, Named, Refusal, Verdict, is_in_dialog};
+use crate::edge::Edge;
+use crate::keys::{Keys, Parts};
+use crate::waiting::{Arrival, Ask, Held, Queue, Waiting};
+use crate::{Config, Counters, Outputs};
+
+/// A SIP balancer: routes each phone's request to its client's distinguished server, and each answer
+/// back.
+///
+/// It keeps no transactions (RFC 3261 §16.11): what a response needs is in the branch of our Via, and
+/// any balancer with the same key reads it, also one that started later.
+#[derive(Debug)]
+pub struct Balancer {
+    pub(crate) config: Config,
+    pub(crate) membership: Membership,
+    pub(crate) edge: Edge,
+    pub(crate) keys: Keys,
+    pub(crate) scratch: Scratch,
+    pub(crate) cache: Cache,
+    pub(crate) counters: Counters,
+    pub(crate) waiting: Waiting,
+    /// The servers that live.
+    servers: Vec<MemberId>,
+}
+
+/// Memory that is used again for every message.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    pub(crate) parts: Parts,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) text: String,
+    pub(crate) record_route: String,
+}
+
+impl Balancer {
+    /// A balancer that is `membership` and signs with `key`. It knows no server until
+    /// [`Balancer::set_members`].
+    #[must_use]
+    pub fn new(config: Config, membership: Membership, key: MacKey, _now: Now) -> Self {
+        Self {
+            edge: Edge::new(&config.listeners, config.domains.clone()),
+            cache: Cache::new(config.cache_max),
+            waiting: Waiting::new(&config),
+            config,
+            membership,
+            keys: Keys::new(key),
+            scratch: Scratch::default(),
+            counters: Counters::default(),
+            servers: Vec::new(),
+        }
+    }
+
+    /// Takes a message that came from a phone by `flow`.
+    pub fn handle_phone(&mut self, now: Now, flow: Flow, message: Message<'_>, out: &mut Outputs) {
+        match message.start() {
+            Start::Request { method, uri, .. } => {
+                self.on_request(now, flow, method, uri, &message, out);
+            }
+            Start::Response { .. } => self.on_phone_response(now, flow, &message, out),
+        }
+    }
+
+    /// Takes the store's answer to an operation of [`Outputs::operations`].
+    pub fn handle_completion(&mut self, now: Now, completion: Completion, out: &mut Outputs) {
+        let Some(queue) = self.waiting.take(completion.ticket) else {
+            self.counters.completions_dropped += 1;
+            return;
+        };
+        match (completion.result, queue.client.clone()) {
+            (Ok(Outcome::Assigned(Some(assignment))), Named::Aor(aor))
+            | (Ok(Outcome::Found(Some((aor, assignment)))), _) => {
+                self.on_assignment(now, &aor, assignment, queue, out);
+            }
+            (Ok(Outcome::Assigned(None) | Outcome::Found(None)), _) => {
+                self.on_absence(now, queue, out);
+            }
+            (Err(Refused::Full), _) => {
+                for held in &queue.requests {
+                    self.answer_held(held, Answer::Refused(Refusal::Unavailable), out);
+                }
+            }
+            (result, _) => {
+                out.fenced |= matches!(result, Err(Refused::Fenced));
+                self.counters.store_refused += 1;
+                self.waiting.rest(now.moment, queue);
+            }
+        }
+    }
+
+    /// Takes the table of members as the last beat read it: which servers live.
+    pub fn set_members(&mut self, members: &[Member]) {
+        let lives =
+            |member: &&Member| member.role == Role::Server && member.state == MemberState::Alive;
+        self.servers.clear();
+        self.servers
+            .extend(members.iter().filter(lives).map(|member| member.id));
+    }
+
+    /// A server said out of band that `client` has moved to `server`.
+    pub fn handle_moved(&mut self, client: &Aor, server: MemberId, epoch: Epoch) {
+        self.cache.move_to(client, server, epoch);
+    }
+
+    /// Signs with `key` from now on; what the key before it signed is still known for as long as it
+    /// may come.
+    pub fn rotate(&mut self, now: Now, key: MacKey) {
+        self.keys.rotate(now.moment, key);
+    }
+
+    /// When [`Balancer::handle_timeout`] is due next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        self.waiting.poll_timeout()
+    }
+
+    /// Does what is due: asks the store again, refuses what has waited too long.
+    pub fn handle_timeout(&mut self, now: Now, out: &mut Outputs) {
+        let (mut refused, mut asks) = (Vec::new(), Vec::new());
+        self.waiting.expire(now.moment, &mut refused, &mut asks);
+        for held in refused {
+            self.counters.waiting_expired += 1;
+            self.answer_held(&held, Answer::Refused(Refusal::Unavailable), out);
+        }
+        for ask in asks {
+            self.ask(now, ask, out);
+        }
+    }
+
+    /// What it has counted.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(crate) fn lives(&self, server: MemberId) -> bool {
+        self.servers.contains(&server)
+    }
+
+    fn on_request(
+        &mut self,
+        now: Now,
+        flow: Flow,
+        method: Method,
+        uri: &str,
+        message: &Message<'_>,
+        out: &mut Outputs,
+    ) {
+        if method == Method::Ack {
+            self.counters.acks_dropped += 1;
+            return;
+        }
+        let via = message.via();
+        let below = via.and_then(|via| Below::arriving(message, &via, flow.remote));
+        let Some(below) = below else {
+            let status = message.defect().map_or(400, Defect::status);
+            return self.refuse(flow, message, Refusal::Defect(status), out);
+        };
+        let asked = Asked {
+            message,
+            below: &below,
+            method,
+            uri,
+            now: now.moment,
+            edge: &self.edge,
+            keys: &self.keys,
+            cache: &self.cache,
+            supported: &self.config.supported,
+        };
+        let parts = &mut self.scratch.parts;
+        match asked.decide(parts, &mut self.scratch.bytes) {
+            Ok(Verdict::Options) if self.servers.is_empty() => {
+                self.refuse(flow, message, Refusal::Unavailable, out);
+            }
+            Ok(Verdict::Options) => self.answer(flow, message, Answer::Options, out),
+            Ok(Verdict::Route {
+                client,
+                spelling,
+                onward,
+            }) => {
+                let arrival = Arrival {
+                    flow,
+                    branch: Branch::of(Origin::Phone(flow), &below, &self.keys, parts),
+                    method,
+                    onward,
+                    kind: Kind::Forward,
+                };
+                let Some((aor, assignment)) = self.known(&client) else {
+                    return self.hold(now, client, arrival, message, out);
+                };
+                self.counters.assignments_known += 1;
+                if let Some(spelling) = spelling {
+                    self.cache.spell(&aor, spelling);
+                }
+                self.forward(&arrival, message, aor, assignment, out);
+            }
+            Err(refusal) => self.refuse(flow, message, refusal, out),
+        }
+    }
+
+    fn refuse(&mut self, flow: Flow, message: &Message<'_>, refusal: Refusal, out: &mut Outputs) {
+        match refusal {
+            Refusal::Forbidden => self.counters.routes_refused += 1,
+            Refusal::Loop => self.counters.loops_refused += 1,
+            _ => {}
+        }
+        self.answer(flow, message, Answer::Refused(refusal), out);
+    }
+
+    /// The assignment by which a request of `client` can go on at once.
+    pub(crate) fn known(&mut self, client: &Named) -> Option<(Aor, Assignment)> {
+        // What waits goes first.
+        if self.waiting.holds(client) {
+            return None;
+        }
+        let (aor, assignment) = self.cache.find(client)?;
+        let aor = aor.clone();
+        if self.lives(assignment.server) {
+            return Some((aor, assignment));
+        }
+        // It is being taken over: the store knows first where to.
+        self.cache.forget(&aor);
+        None
+    }
+
+    /// Lets a copy of a request wait, unless the same one does already or there is no room.
+    fn hold(
+        &mut self,
+        now: Now,
+        client: Named,
+        arrival: Arrival,
+        message: &Message<'_>,
+        out: &mut Outputs,
+    ) {
+        if self.waiting.is_repeat(&client, &arrival) {
+            self.counters.repeats_absorbed += 1;
+            return;
+        }
+        // Asked before anything is copied: a flood costs no memory.
+        if !self.waiting.has_room(&client, message.bytes().len()) {
+            self.counters.waiting_refused += 1;
+            return self.refuse(arrival.flow, message, Refusal::Unavailable, out);
+        }
+        match Held::copy(now.moment, arrival, message.bytes()) {
+            Some(held) => self.wait(now, client, held, out),
+            None => self.refuse(arrival.flow, message, Refusal::BadRequest, out),
+        }
+    }
+
+    /// Lets a request wait if there is room, and asks if nobody has.
+    pub(crate) fn wait(&mut self, now: Now, client: Named, held: Held, out: &mut Outputs) {
+        if !self.waiting.has_room(&client, held.bytes.len()) {
+            self.counters.waiting_refused += 1;
+            return self.answer_held(&held, Answer::Refused(Refusal::Unavailable), out);
+        }
+        self.counters.held += 1;
+        if let Some(ask) = self.waiting.push(client, held) {
+            self.ask(now, ask, out);
+        }
+    }
+
+    fn ask(&mut self, now: Now, ask: Ask, out: &mut Outputs) {
+        self.counters.assignments_asked += 1;
+        let operation = match ask.client {
+            Named::Aor(client) => Operation::Assign {
+                by: self.membership,
+                client,
+                create: ask.may_assign,
+                now: now.wall,
+            },
+            Named::Row(client) => Operation::Find { client },
+        };
+        out.operations.push((ask.ticket, operation));
+    }
+
+    fn on_assignment(
+        &mut self,
+        now: Now,
+        aor: &Aor,
+        assignment: Assignment,
+        queue: Queue,
+        out: &mut Outputs,
+    ) {
+        if !self.lives(assignment.server) {
+            // Its server has ended, or began after the last beat: the store will know more soon.
+            self.counters.server_gone += 1;
+            return self.waiting.rest(now.moment, queue);
+        }
+        self.counters.assignments_forgotten += u64::from(self.cache.put(aor, assignment));
+        for held in queue.requests {
+            self.forward_held(held, aor.clone(), assignment, out);
+        }
+    }
+
+    /// Nothing is assigned: each request is answered by what that means for it.
+    fn on_absence(&mut self, now: Now, mut queue: Queue, out: &mut Outputs) {
+        while let Some(held) = queue.requests.pop_front() {
+            if held.may_assign && !queue.asked_to_assign {
+                queue.requests.push_front(held);
+                let ask = self.waiting.ask_again(queue);
+                return self.ask(now, ask, out);
+            }
+            let answer = match held.arrival.method {
+                _ if held.may_assign => Answer::Refused(Refusal::Unavailable),
+                Method::Register => Answer::NoBindings,
+                _ if is_in_dialog(&held.message()) => Answer::Refused(Refusal::NoDialog),
+                _ => Answer::Refused(Refusal::NotReachable),
+            };
+            self.answer_held(&held, answer, out);
+        }
+    }
+
+    fn answer_held(&mut self, held: &Held, answer: Answer, out: &mut Outputs) {
+        self.answer(held.arrival.flow, &held.message(), answer, out);
+    }
+}

@@ -1,0 +1,7 @@
+//! The balancer as a machine, under virtual time: phones, servers and the store are played by hand.
+
+mod held;
+mod play;
+mod refused;
+mod responses;
+mod routed;
