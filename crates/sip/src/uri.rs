@@ -138,7 +138,11 @@ impl<'a> Host<'a> {
             .0
             .strip_prefix('[')
             .and_then(|rest| rest.strip_suffix(']'));
-        inner.unwrap_or(self.0).parse().ok()
+        let text = inner.unwrap_or(self.0);
+        let address = text.parse();
+        // The grammar of RFC 3261 §25.1 lets three colons arise where two are meant (RFC 5118 §4.10).
+        let repaired = address.or_else(|_| text.replacen(":::", "::", 1).parse());
+        repaired.ok()
     }
 
     /// Whether both are the same host, without regard to case; addresses are compared as such.
@@ -158,18 +162,13 @@ fn parse_port(text: &str) -> Option<u16> {
 
 /// A name or an IPv4 address (underscores are let through: they are in use), or an IPv6 reference.
 fn is_host(text: &str) -> bool {
-    if let Some(reference) = text.strip_prefix('[') {
-        return reference.strip_suffix(']').is_some_and(is_ipv6_reference);
+    if text.starts_with('[') {
+        return Host(text)
+            .address()
+            .is_some_and(|address| address.is_ipv6());
     }
     let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     text.bytes().any(|byte| byte.is_ascii_alphanumeric()) && text.bytes().all(valid)
-}
-
-/// An address, or the three colons that the grammar of RFC 3261 §25.1 brings forth (RFC 5118 §4.9):
-/// such a reference is read but has no address.
-fn is_ipv6_reference(text: &str) -> bool {
-    let valid = |byte: u8| byte.is_ascii_hexdigit() || b":.".contains(&byte);
-    text.contains(':') && text.bytes().all(valid)
 }
 
 /// `scheme` of RFC 3261 §25.1.

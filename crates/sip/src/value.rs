@@ -57,7 +57,10 @@ impl<'a> NameAddr<'a> {
     fn parse_bare(text: &'a str) -> Option<Self> {
         let (uri, params) = cut(text, b';').unwrap_or((text, ""));
         let uri = uri.trim_ascii_end();
-        let broken = uri.is_empty() || uri.contains(|c: char| c.is_ascii_whitespace() || c == '"');
+        // With a `?` the address must have brackets, or its headers would be the message's
+        // (RFC 3261 §20).
+        let is_stray = |byte: u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'?');
+        let broken = uri.is_empty() || uri.bytes().any(is_stray);
         (!broken).then_some(Self {
             display: "",
             uri,
@@ -107,8 +110,10 @@ impl<'a> Via<'a> {
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
         let (protocol, rest) = cut(text, b'/')?;
+        // Another version is for the start line to refuse: its Via must still show the way back.
         let (version, rest) = cut(rest, b'/')?;
-        if !protocol.trim_ascii().eq_ignore_ascii_case("SIP") || version.trim_ascii() != "2.0" {
+        let is_sip = protocol.trim_ascii().eq_ignore_ascii_case("SIP");
+        if !is_sip || !is_token(version.trim_ascii().as_bytes()) {
             return None;
         }
         let rest = rest.trim_ascii_start();

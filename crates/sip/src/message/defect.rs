@@ -71,7 +71,7 @@ impl Message<'_> {
             address.is_none_or(|address| Uri::parse(address.uri).is_err())
         };
         let broken = [
-            (Name::Via, !self.has_whole_via()),
+            (Name::Via, !self.has_whole_vias()),
             (Name::From, address_is_broken(self.from())),
             (Name::To, address_is_broken(self.to())),
             (Name::CallId, self.call_id().is_none_or(str::is_empty)),
@@ -85,11 +85,16 @@ impl Message<'_> {
             .map(|(name, _)| name)
     }
 
-    fn has_whole_via(&self) -> bool {
-        self.header(Name::Via)
-            .and_then(|value| Commas::new(value).next())
-            .and_then(|value| std::str::from_utf8(value).ok())
-            .is_some_and(|value| Via::parse(value).is_some())
+    fn has_whole_vias(&self) -> bool {
+        let is_whole =
+            |value| std::str::from_utf8(value).is_ok_and(|text| Via::parse(text).is_some());
+        let headers = self.index.headers.iter();
+        headers
+            .filter(|header| header.name == Name::Via)
+            .all(|header| {
+                let mut values = Commas::new(header.value.of(self.bytes)).peekable();
+                values.peek().is_some() && values.all(is_whole)
+            })
     }
 
     /// The method of CSeq must be the request's (RFC 3261 §8.1.1.5).
@@ -108,10 +113,12 @@ impl Message<'_> {
     }
 
     fn uri_defect(&self) -> Option<Defect> {
-        match self.start() {
-            Start::Request { uri, .. } if Uri::parse(uri).is_err() => Some(Defect::Uri),
-            _ => None,
-        }
+        let Start::Request { uri, .. } = self.start() else {
+            return None;
+        };
+        // Headers have no place in a Request-URI (RFC 3261 §19.1.1).
+        let is_whole = Uri::parse(uri).is_ok_and(|uri| uri.headers.is_none());
+        (!is_whole).then_some(Defect::Uri)
     }
 
     fn count(&self, name: Name) -> usize {

@@ -1,0 +1,208 @@
+//! All links of one member: the machine that the member's loop drives.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use presently_pool::{ClientId, Epoch, FlowToken, MemberId, Membership, Wake};
+use presently_sip::{Aor, MacKey, Moment};
+
+use crate::link::{Link, Signal, Turn};
+use crate::{Counters, Event, Frame, FrameError, FrameKind, Outputs};
+
+/// The out-of-band links between one member, in one life, and all its peers.
+///
+/// In each turn the loop gives it what arrived ([`Links::handle_datagram`],
+/// [`Links::handle_timeout`]) and what is to be told ([`Links::wake`] and its kin), and ends with
+/// one [`Links::flush`].
+#[derive(Debug)]
+pub struct Links {
+    own: Membership,
+    key: MacKey,
+    clients: u64,
+    peers: BTreeMap<MemberId, Link>,
+    returned: Vec<Event>,
+    counters: Counters,
+}
+
+impl Links {
+    /// No peers yet. `key` is the pool's; a frame made with another is dropped.
+    #[must_use]
+    pub fn new(own: Membership, key: MacKey) -> Self {
+        Self {
+            own,
+            key,
+            clients: 0,
+            peers: BTreeMap::new(),
+            returned: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Takes the members that the store knows now, with the addresses of their out-of-band sockets;
+    /// our own row is passed over. A link to a member that is not among them ends.
+    pub fn set_peers(&mut self, now: Moment, peers: &[(Membership, SocketAddr)]) {
+        let peers: BTreeMap<_, _> = peers
+            .iter()
+            .filter(|(peer, _)| peer.member != self.own.member)
+            .map(|&(peer, address)| (peer.member, (peer, address)))
+            .collect();
+        for (&member, link) in &mut self.peers {
+            let now_is = peers.get(&member).map(|&(peer, _)| peer);
+            if now_is != Some(link.peer()) {
+                let flows = link.take_unacknowledged();
+                self.returned
+                    .extend(flows.map(|(client, flow)| returned(member, client, flow)));
+            }
+        }
+        self.peers.retain(|member, _| peers.contains_key(member));
+        for (member, (peer, address)) in peers {
+            self.peers
+                .entry(member)
+                .or_insert_with(|| Link::new(now, peer, address))
+                .update(now, peer, address);
+        }
+    }
+
+    /// What the heartbeats say of this member's load.
+    pub fn set_clients(&mut self, clients: u64) {
+        self.clients = clients;
+    }
+
+    /// Wakes `to`: the resource has reached the version. Returns once the item is queued; within a
+    /// turn a later wake of the same resource replaces the earlier one.
+    pub fn wake(&mut self, to: MemberId, wake: &Wake) {
+        match self.peers.get_mut(&to) {
+            Some(link) => link.wake(wake, &mut self.counters),
+            None => self.counters.items_dropped += 1,
+        }
+    }
+
+    /// Tells `to` that a client has another distinguished server.
+    pub fn moved(&mut self, to: MemberId, client: &Aor, server: MemberId, epoch: Epoch) {
+        let client = client.clone();
+        let signal = Signal::Moved {
+            client,
+            server,
+            epoch,
+        };
+        self.signal(to, signal);
+    }
+
+    /// Tells `to` that a flow of its client is gone, again and again until it acknowledges; comes
+    /// back as [`Event::FlowGoneReturned`] when it can't.
+    pub fn flow_gone(&mut self, to: MemberId, client: ClientId, flow: FlowToken) {
+        let is_taken = self
+            .peers
+            .get_mut(&to)
+            .is_some_and(|link| link.flow_gone(client, flow, &mut self.counters));
+        if !is_taken {
+            self.returned.push(returned(to, client, flow));
+        }
+    }
+
+    /// Acknowledges [`Event::FlowGone`] of `to`, once it is noted.
+    pub fn acknowledge(&mut self, to: MemberId, client: ClientId, flow: FlowToken) {
+        self.signal(to, Signal::Acknowledged(client, flow));
+    }
+
+    /// Ends a turn: packs everything that waits into as few datagrams for each peer as it fits.
+    pub fn flush(&mut self, now: Moment, out: &mut Outputs) {
+        out.events.append(&mut self.returned);
+        self.each_link(now, out, Link::flush);
+    }
+
+    /// Takes one datagram. What is not authentic, not for us, from no peer, from a former
+    /// incarnation, repeated or unreadable is dropped and counted.
+    pub fn handle_datagram(
+        &mut self,
+        now: Moment,
+        bytes: &[u8],
+        from: SocketAddr,
+        out: &mut Outputs,
+    ) {
+        let counters = &mut self.counters;
+        let frame = match Frame::open(bytes, &self.key) {
+            Ok(frame) => frame,
+            Err(FrameError::Forged) => return counters.forged += 1,
+            Err(_) => return counters.malformed += 1,
+        };
+        let header = frame.header();
+        if header.receiver != self.own.member {
+            return counters.misdirected += 1;
+        }
+        let Some(link) = self.peers.get_mut(&header.sender.member) else {
+            return counters.unknown_sender += 1;
+        };
+        if header.sender.incarnation < link.peer().incarnation {
+            return counters.old_incarnation += 1;
+        }
+        if header.sender != link.peer() {
+            return counters.unknown_sender += 1;
+        }
+        // A member with several addresses may send from any: the MAC says who it is.
+        counters.other_address += u64::from(from != link.address());
+        let mut turn = Turn {
+            now,
+            own: self.own,
+            clients: self.clients,
+            key: &self.key,
+            counters,
+            out,
+        };
+        match header.kind {
+            FrameKind::Control => link.handle_control(&mut turn, header.sequence, frame.items()),
+            FrameKind::Signals => link.handle_signals(&mut turn, header.sequence, frame.items()),
+        }
+    }
+
+    /// When [`Links::handle_timeout`] is due; `None` without peers.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        self.peers.values().map(Link::poll_timeout).min()
+    }
+
+    /// Sends the heartbeats and repair requests that are due. [`Links::flush`] follows, as in any
+    /// turn.
+    pub fn handle_timeout(&mut self, now: Moment, out: &mut Outputs) {
+        self.each_link(now, out, Link::handle_timeout);
+    }
+
+    /// What was done and dropped so far.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn signal(&mut self, to: MemberId, signal: Signal) {
+        match self.peers.get_mut(&to) {
+            Some(link) => link.signal(signal, &mut self.counters),
+            None => self.counters.items_dropped += 1,
+        }
+    }
+
+    fn each_link(
+        &mut self,
+        now: Moment,
+        out: &mut Outputs,
+        act: impl Fn(&mut Link, &mut Turn<'_>),
+    ) {
+        let mut turn = Turn {
+            now,
+            own: self.own,
+            clients: self.clients,
+            key: &self.key,
+            counters: &mut self.counters,
+            out,
+        };
+        for link in self.peers.values_mut() {
+            act(link, &mut turn);
+        }
+    }
+}
+
+fn returned(peer: MemberId, client: ClientId, flow: FlowToken) -> Event {
+    Event::FlowGoneReturned { peer, client, flow }
+}
+
+#[cfg(test)]
+mod tests;
