@@ -5,7 +5,9 @@ use std::mem;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use presently_sip::{Aor, Framing, Index, Message, Method, Moment, Name, Now, Protocol, Start};
+use presently_sip::{
+    Aor, Framing, Index, Message, Method, Moment, Name, Now, Protocol, ReadError, Start,
+};
 
 use crate::agenda::Timer;
 use crate::incoming::{Incoming, on_other, with_quirks};
@@ -19,8 +21,8 @@ use crate::{Config, Event, Outputs, Quirk, RequestId, Subject, SubscriptionId};
 /// One phone: one address of record, one flow to the pool.
 ///
 /// Everything asked of it is kept up by itself: refreshed before it expires, tried again after a
-/// failure that may pass, begun anew when the pool has lost it. Requests for one thing never overlap;
-/// what is asked while one is on its way goes when that is answered.
+/// failure that may pass, begun anew when the pool has lost it. Requests for one thing never
+/// overlap; what is asked while one is on its way goes when that is answered.
 #[derive(Debug)]
 pub struct Agent {
     line: Line,
@@ -173,6 +175,8 @@ impl Agent {
                     self.on_response(now.moment, status, &message, out);
                 }
             },
+            // A keep-alive of the pool (RFC 5626 §4.4.1).
+            Err(ReadError::Ping) => {}
             Err(_) => self.dropped += 1,
         }
         self.index = index;
@@ -198,9 +202,9 @@ impl Agent {
         }
     }
 
-    /// The flow is gone and the owner has another, or is about to: requests under way have failed, and
-    /// everything kept up is refreshed at once so that the pool knows the new flow, the registration
-    /// first (RFC 5626 §4.4).
+    /// The flow is gone and the owner has another, or is about to: requests under way have failed,
+    /// and everything kept up is refreshed at once so that the pool knows the new flow, the
+    /// registration first (RFC 5626 §4.4).
     pub fn handle_flow_lost(&mut self, now: Now, out: &mut Outputs) {
         let now = now.moment;
         for (exchange, subject) in self.line.take_all() {

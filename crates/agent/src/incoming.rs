@@ -44,14 +44,18 @@ impl Incoming {
         };
         match self.answered.arrive(now, key) {
             Arrival::New => return true,
-            Arrival::Repeated(answer) => out.datagrams.push(Bytes::copy_from_slice(answer)),
+            Arrival::Repeated(record) => {
+                if let Some((status, tag)) = from_record(record) {
+                    out.datagrams.push(write(request, status, tag, line));
+                }
+            }
             // A phone that answers at once never gets here; a silent one stays silent.
             Arrival::InProgress { .. } => {}
         }
         false
     }
 
-    /// Answers `request` with `status`, and keeps the answer for repeats.
+    /// Answers `request` with `status`, and remembers that for repeats.
     pub(crate) fn answer(
         &mut self,
         now: Moment,
@@ -60,21 +64,11 @@ impl Incoming {
         line: &mut Line,
         out: &mut Outputs,
     ) {
-        let mut text = Vec::with_capacity(RESPONSE_USUAL);
         let tag = line.tokens.tag(0);
-        let mut writer = Response::to(&mut text, request, &Edits::default(), status, &tag);
-        writer
-            .header("User-Agent", &line.config.user_agent)
-            .header("Allow", ALLOW);
-        if is_method(request, Method::Options) {
-            writer.header("Accept", ACCEPT);
-        }
-        writer.end();
-        let response = line.finish(text);
         if let (Protocol::Udp, Some(key)) = (line.config.protocol, self.key_of(request)) {
-            self.answered.answer(now, key, &response);
+            self.answered.answer(now, key, &to_record(status, &tag));
         }
-        out.datagrams.push(response);
+        out.datagrams.push(write(request, status, &tag, line));
     }
 
     /// The phone has one flow, so its name tells nothing.
@@ -118,14 +112,39 @@ pub(crate) fn with_quirks(status: u16, quirks: &[Quirk]) -> Option<u16> {
     Some(other.unwrap_or(status))
 }
 
+/// The answer to `request`: with the same status and To tag it is the same answer.
+fn write(request: &Message<'_>, status: u16, tag: &str, line: &Line) -> Bytes {
+    let mut text = Vec::with_capacity(RESPONSE_USUAL);
+    let mut writer = Response::to(&mut text, request, &Edits::default(), status, tag);
+    writer
+        .header("User-Agent", &line.config.user_agent)
+        .header("Allow", ALLOW);
+    if is_method(request, Method::Options) {
+        writer.header("Accept", ACCEPT);
+    }
+    writer.end();
+    line.finish(text)
+}
+
+/// What is remembered of an answer.
+fn to_record(status: u16, tag: &str) -> Vec<u8> {
+    [&status.to_be_bytes(), tag.as_bytes()].concat()
+}
+
+fn from_record(record: &[u8]) -> Option<(u16, &str)> {
+    let (status, tag) = record.split_first_chunk()?;
+    let tag = std::str::from_utf8(tag).ok()?;
+    Some((u16::from_be_bytes(*status), tag))
+}
+
 fn is_method(request: &Message<'_>, wanted: Method) -> bool {
     matches!(request.start(), Start::Request { method, .. } if method == wanted)
 }
 
 const ALLOW: &str = "MESSAGE, NOTIFY, OPTIONS";
 const ACCEPT: &str = "application/pidf+xml, text/plain";
-/// Answers kept for repeats: about sixteen NOTIFYs in half a minute. At the bound the oldest goes;
-/// a later repeat of its NOTIFY then has an old CSeq and gets 500.
-const ANSWERS_BYTES: usize = 8192;
+/// What is remembered for repeats: 32 answers of the last half minute. At the bound the oldest
+/// goes; a later repeat of its NOTIFY then has an old CSeq and gets 500.
+const ANSWERS_BYTES: usize = 2048;
 const UNFINISHED_MAX: usize = 64;
 const RESPONSE_USUAL: usize = 512;

@@ -62,7 +62,8 @@ impl Lease {
         self.due = None;
     }
 
-    /// Takes the end of `exchange`: what it asked for, or `None` when it is of no interest any more.
+    /// Takes the end of `exchange`: what it asked for, or `None` when it is of no interest any
+    /// more.
     pub(crate) fn take(&mut self, exchange: u64) -> Option<u32> {
         self.in_flight.take_if(|it| *it == exchange)?;
         Some(self.asked_secs)
@@ -74,8 +75,8 @@ impl Lease {
         self.held_for(now, secs);
     }
 
-    /// The pool says that `secs` remain. Moves nothing for a difference that rounding explains: many
-    /// NOTIFYs must not push the refresh towards the end.
+    /// The pool says that `secs` remain. Moves nothing for a difference that rounding explains:
+    /// many NOTIFYs must not push the refresh towards the end.
     pub(crate) fn remains(&mut self, now: Moment, secs: u32) {
         let told = now.after(seconds(secs));
         let differs = |ends: Moment| told.since(ends).max(ends.since(told)) > ROUNDING;
@@ -86,7 +87,8 @@ impl Lease {
 
     fn held_for(&mut self, now: Moment, secs: u32) {
         self.ends = Some(now.after(seconds(secs)));
-        self.due = Some(now.after(seconds(secs) * 9 / 10));
+        // A pool that grants nothing is not asked in a circle.
+        self.due = Some(now.after((seconds(secs) * 9 / 10).max(PAUSE)));
     }
 
     /// Whether what was held is gone by now.
@@ -177,14 +179,14 @@ fn decide(refusal: &Refusal, asked_secs: u32, failures: u32) -> Verdict {
             Some(secs) if secs > asked_secs && failures < BRIEF_MAX => Verdict::AskFor(secs),
             _ => Verdict::GiveUp,
         },
-        (_, Some(secs)) => Verdict::Wait(secs),
+        (_, Some(secs)) => Verdict::Wait(secs.max(1)),
         (408 | 500 | 502..=504, None) => Verdict::WaitLonger,
         _ => Verdict::GiveUp,
     }
 }
 
-/// How long to wait after so many failures. Doubles with each failure, up to a bound, less up to a quarter so that phones that failed together
-/// do not come back together.
+/// How long to wait after so many failures: twice as long each time, up to a bound; less up to a
+/// quarter, so that phones that failed together do not come back together.
 pub(crate) fn backoff(failures: u32, random: u64) -> Duration {
     let whole = RETRY_FIRST * (1 << failures.min(RETRY_DOUBLINGS));
     let share = u32::try_from(random % 256).unwrap_or(0);
@@ -201,6 +203,8 @@ const RETRY_FIRST: Duration = Duration::from_secs(4);
 const RETRY_DOUBLINGS: u32 = 6;
 /// How often in a row a longer Min-Expires is believed.
 const BRIEF_MAX: u32 = 3;
+/// The least between an answer and the next request for the same, unless a user wants it.
+const PAUSE: Duration = Duration::from_secs(1);
 /// How far two statements of one end may lie apart: whole seconds, cut at both ends, and the way.
 const ROUNDING: Duration = Duration::from_secs(3);
 
@@ -218,6 +222,7 @@ mod tests {
             (423, None,      None,    600, 0, Verdict::GiveUp),      // says nothing
             (423, Some(9000), None,   600, 3, Verdict::GiveUp),      // always more
             (503, None,      Some(5), 600, 0, Verdict::Wait(5)),     // RFC 3261 §21.5.4
+            (503, None,      Some(0), 600, 0, Verdict::Wait(1)),     // not in a circle
             (503, None,      None,    600, 0, Verdict::WaitLonger),
             (500, None,      None,    600, 7, Verdict::WaitLonger),
             (408, None,      None,    600, 0, Verdict::WaitLonger),  // also: no answer

@@ -30,3 +30,6 @@ pub use event::{
 };
 pub use pidf::{pidf, read_pidf};
 pub use quirk::Quirk;
+
+#[cfg(test)]
+mod tests;

@@ -108,7 +108,8 @@ impl Line {
         let action = exchange
             .transaction
             .handle_input(now, Input::Response { status });
-        // Once it is gone from the table a repeat matches nothing, so Timer K need not be waited for.
+        // Once it is gone from the table a repeat matches nothing, so Timer K need not be waited
+        // for.
         (action == Action::Answered).then(|| self.end(number))?
     }
 

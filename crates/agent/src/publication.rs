@@ -43,8 +43,8 @@ impl Publication {
         self.lease.want(expires_secs);
     }
 
-    /// Sends what is due. Each kind of PUBLISH is told by two things: whether it names what the pool
-    /// holds, and whether it has a body (RFC 3903 §4.1).
+    /// Sends what is due. Each kind of PUBLISH is told by two things: whether it names what the
+    /// pool holds, and whether it has a body (RFC 3903 §4.1).
     pub(crate) fn turn(&mut self, now: Moment, line: &mut Line, out: &mut Outputs) {
         if !self.lease.is_due(now) {
             return;

@@ -1,9 +1,9 @@
 //! One subscription as its subscriber keeps it (RFC 6665 §4.1).
 //!
 //! ```text
-//!   turn: SUBSCRIBE ──► 2xx or NOTIFY make the dialog ──► refreshed before it ends ──► unsubscribed
-//!     ▲                                                     │
-//!     └── anew, in another dialog ◄── 481, terminated, expired, no NOTIFY in 64·T1
+//!   SUBSCRIBE ──► 2xx or NOTIFY make the dialog ──► refreshed before it ends ──► unsubscribed
+//!     ▲                                                │
+//!     └── anew, in another dialog ◄────────────────────┘ 481, terminated, expired, no NOTIFY
 //! ```
 
 use std::sync::Arc;
@@ -317,8 +317,9 @@ impl Subscription {
         }
     }
 
-    /// The dialog is over and another is tried: after `wait`, or in a while. A subscription that keeps
-    /// ending soon after it began is not begun again at once: two machines could go round for ever.
+    /// The dialog is over and another is tried: after `wait`, or in a while. A subscription that
+    /// keeps ending soon after it began is not begun again at once: two machines could go round for
+    /// ever.
     fn anew(
         &mut self,
         now: Moment,

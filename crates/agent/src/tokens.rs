@@ -25,7 +25,8 @@ impl Tokens {
         format!("{:016x}{:016x}", self.number(), self.number())
     }
 
-    /// A tag that starts with the number of what it belongs to, so that no table is needed to find it.
+    /// A tag that starts with the number of what it belongs to, so that no table is needed to find
+    /// it.
     pub(crate) fn tag(&mut self, number: u64) -> String {
         format!("{number:x}.{:016x}", self.number())
     }

@@ -6,15 +6,16 @@ use crate::{Flow, MacKey, Message, Method, Start, Via};
 
 /// Names one server transaction.
 ///
-/// A repeat of a request gives an equal key. Two phones that chose the same branch, Call-ID, tag and
-/// sequence number in the same second give different ones, because the users and the flow are part of
-/// it. The hash is keyed: nobody outside can make two requests meet.
+/// A repeat of a request gives an equal key. Two phones that chose the same branch, Call-ID, tag
+/// and sequence number in the same second give different ones, because the users and the flow are
+/// part of it. The hash is keyed: nobody outside can make two requests meet.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct TransactionKey([u8; 16]);
 
 impl TransactionKey {
-    /// The transaction of `request`, which arrived by `flow`; `None` for a response and for a request
-    /// without what names a transaction. An ACK gives the key of its INVITE (RFC 3261 §17.2.3).
+    /// The transaction of `request`, which arrived by `flow`; `None` for a response and for a
+    /// request without what names a transaction. An ACK gives the key of its INVITE
+    /// (RFC 3261 §17.2.3).
     pub fn of(key: &MacKey, request: &Message<'_>, flow: &Flow) -> Option<Self> {
         let Start::Request {
             method,
@@ -52,8 +53,9 @@ impl TransactionKey {
             return None;
         };
         let (via, from, to) = (request.via()?, request.from()?, request.to()?);
-        // Without the cookie a branch need not be unique: the whole Via and the To tag count as well
-        // (RFC 3261 §17.2.3). An ACK carries another To tag, but no answer of ours waits for one.
+        // Without the cookie a branch need not be unique: the whole Via and the To tag count as
+        // well (RFC 3261 §17.2.3). An ACK carries another To tag, but no answer of ours waits for
+        // one.
         let (old_via, old_tag) = if has_cookie(&via) {
             ("", "")
         } else {

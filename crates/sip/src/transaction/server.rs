@@ -5,8 +5,8 @@
 //!   unknown ───────► in progress ─────► finished ──────────────────────────────────────► unknown
 //! ```
 //!
-//! A transaction is no object of its own: an entry in a table and, once finished, a record in a ring
-//! of bytes. The ring has a bound; at the bound the oldest record goes and is counted.
+//! A transaction is no object of its own: an entry in a table and, once finished, a record in a
+//! ring of bytes. The ring has a bound; at the bound the oldest record goes and is counted.
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -19,13 +19,14 @@ use crate::Moment;
 /// Remembers which requests have arrived and how they were answered, so that a repeat gets the
 /// identical answer and does nothing twice.
 ///
-/// What an answer is, is the caller's: the whole response, or the few bytes from which it writes the
-/// same response again. Over a reliable transport nothing is repeated: call [`Answered::forget`] in
-/// place of [`Answered::answer`].
+/// What an answer is, is the caller's: the whole response, or the few bytes from which it writes
+/// the same response again. Over a reliable transport nothing is repeated: call
+/// [`Answered::forget`] in place of [`Answered::answer`].
 #[derive(Debug)]
 pub struct Answered {
     // The keys are keyed hashes already, so their own bits serve the table.
     known: HashMap<TransactionKey, Known, FixedState>,
+    /// In order of arrival; an entry may have been answered or forgotten since.
     unfinished: VecDeque<(Moment, TransactionKey)>,
     records: VecDeque<Record>,
     /// The number of the next record; the newest kept is one less, and so on back.
@@ -75,7 +76,7 @@ impl Answered {
     pub fn arrive(&mut self, now: Moment, key: TransactionKey) -> Arrival<'_> {
         self.expire(now);
         match self.known.get(&key) {
-            Some(Known::Finished(name)) => Arrival::Repeated(self.text(*name)),
+            Some(Known::Finished(number)) => Arrival::Repeated(self.text(*number)),
             Some(Known::Unfinished(since)) => Arrival::InProgress { since: *since },
             None => {
                 self.begin(now, key);
@@ -139,15 +140,22 @@ impl Answered {
     }
 
     fn begin(&mut self, now: Moment, key: TransactionKey) {
-        while self.unfinished.len() >= self.limits.unfinished.max(1) {
-            self.drop_unfinished();
+        let limit = self.limits.unfinished.max(1);
+        while self.known.len() - self.records.len() >= limit {
+            self.forced_out += u64::from(self.drop_unfinished());
+        }
+        if self.unfinished.len() >= 2 * limit {
+            // At least half have been answered since, behind one that has not.
+            let known = &self.known;
+            self.unfinished
+                .retain(|(since, key)| known.get(key) == Some(&Known::Unfinished(*since)));
         }
         self.unfinished.push_back((now, key));
         self.known.insert(key, Known::Unfinished(now));
     }
 
-    /// Lets go of what is older than 64·T1. An unfinished one that old has no use: its asker has given
-    /// up (Timer F).
+    /// Lets go of what is older than 64·T1. An unfinished one that old has no use: its asker has
+    /// given up (Timer F).
     fn expire(&mut self, now: Moment) {
         while self
             .records
@@ -156,25 +164,27 @@ impl Answered {
         {
             self.drop_record();
         }
-        while let Some((since, key)) = self.unfinished.front() {
-            let stale = !matches!(self.known.get(key), Some(Known::Unfinished(at)) if at == since);
-            if !stale && since.after(TRANSACTION) > now {
-                break;
-            }
-            let forced_out = self.forced_out;
+        while self.unfinished.front().is_some_and(|(since, key)| {
+            since.after(TRANSACTION) <= now || !self.is_unfinished(*since, key)
+        }) {
             self.drop_unfinished();
-            self.forced_out = forced_out;
         }
     }
 
-    fn drop_unfinished(&mut self) {
+    /// Takes the oldest from the list; whether nobody had answered or forgotten it.
+    fn drop_unfinished(&mut self) -> bool {
         let Some((since, key)) = self.unfinished.pop_front() else {
-            return;
+            return false;
         };
-        if self.known.get(&key) == Some(&Known::Unfinished(since)) {
+        let was_unfinished = self.is_unfinished(since, &key);
+        if was_unfinished {
             self.known.remove(&key);
-            self.forced_out += 1;
         }
+        was_unfinished
+    }
+
+    fn is_unfinished(&self, since: Moment, key: &TransactionKey) -> bool {
+        self.known.get(key) == Some(&Known::Unfinished(since))
     }
 
     fn drop_record(&mut self) {
@@ -183,8 +193,8 @@ impl Answered {
         }
     }
 
-    /// A space of `length` bytes in one piece, after dropping the oldest that lie in it; `None` when
-    /// it is longer than the whole ring.
+    /// A space of `length` bytes in one piece, after dropping the oldest that lie in it; `None`
+    /// when it is longer than the whole ring.
     fn make_room(&mut self, length: usize) -> Option<Range<usize>> {
         let room = self.limits.bytes;
         if length > room {

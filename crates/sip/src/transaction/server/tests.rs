@@ -91,6 +91,17 @@ fn an_answer_longer_than_the_ring_is_not_kept_and_harms_no_other() {
 }
 
 #[test]
+fn empty_answers_are_bounded_too() {
+    let mut answered = Answered::new(640, 8);
+    for number in 0..100 {
+        let _ = answered.arrive(at(0), key(number));
+        answered.answer(at(0), key(number), b"");
+    }
+    assert_eq!((answered.len(), answered.forced_out()), (10, 90));
+    assert_eq!(answered.arrive(at(1), key(99)), Arrival::Repeated(b""));
+}
+
+#[test]
 fn unfinished_ones_are_bounded_and_end_with_their_asker() {
     let mut answered = Answered::new(1000, 3);
     for number in 0..5 {
@@ -101,8 +112,23 @@ fn unfinished_ones_are_bounded_and_end_with_their_asker() {
     assert_eq!((answered.len(), answered.forced_out()), (1, 2));
 }
 
-/// Whatever happens, a repeat gets its own answer or is new; and it is new only when its time is over
-/// or something was forced out.
+#[test]
+fn a_slow_one_is_not_forced_out_by_quick_ones() {
+    let mut answered = Answered::new(100_000, 4);
+    let _ = answered.arrive(at(0), key(0));
+    for number in 1..1000 {
+        let _ = answered.arrive(at(1), key(number));
+        answered.answer(at(1), key(number), b"done");
+        assert!(answered.unfinished.len() <= 8);
+    }
+    let since = at(0);
+    let arrival = answered.arrive(at(2), key(0));
+    assert_eq!(arrival, Arrival::InProgress { since });
+    assert_eq!(answered.forced_out(), 0);
+}
+
+/// Whatever happens, a repeat gets its own answer or is new; and it is new only when its time is
+/// over or something was forced out.
 #[test]
 fn the_ring_agrees_with_a_map() {
     for seed in 0..200 {
