@@ -10,14 +10,15 @@ use crate::cache::Cache;
 use crate::decision::{Asked, Named, Refusal, Verdict, is_in_dialog};
 use crate::edge::Edge;
 use crate::keys::{Keys, Parts};
+use crate::unanswered::Unanswered;
 use crate::waiting::{Arrival, Ask, Held, Queue, Waiting};
 use crate::{Config, Counters, Outputs};
 
-/// A SIP balancer: routes each phone's request to its client's distinguished server, and each answer
-/// back.
+/// A SIP balancer: routes each phone's request to its client's distinguished server, and each
+/// answer back.
 ///
-/// It keeps no transactions (RFC 3261 §16.11): what a response needs is in the branch of our Via, and
-/// any balancer with the same key reads it, also one that started later.
+/// It keeps no transactions (RFC 3261 §16.11): what a response needs is in the branch of our Via,
+/// and any balancer with the same key reads it, also one that started later.
 #[derive(Debug)]
 pub struct Balancer {
     pub(crate) config: Config,
@@ -28,6 +29,9 @@ pub struct Balancer {
     pub(crate) cache: Cache,
     pub(crate) counters: Counters,
     pub(crate) waiting: Waiting,
+    pub(crate) unanswered: Unanswered,
+    /// Whether a request over a stream went to a server that has died since.
+    has_orphans: bool,
     /// The servers that live.
     servers: Vec<MemberId>,
 }
@@ -50,6 +54,8 @@ impl Balancer {
             edge: Edge::new(&config.listeners, config.domains.clone()),
             cache: Cache::new(config.cache_max),
             waiting: Waiting::new(&config),
+            unanswered: Unanswered::new(&config),
+            has_orphans: false,
             config,
             membership,
             keys: Keys::new(key),
@@ -103,6 +109,10 @@ impl Balancer {
         self.servers.clear();
         self.servers
             .extend(members.iter().filter(lives).map(|member| member.id));
+        let servers = &self.servers;
+        self.has_orphans = self
+            .unanswered
+            .has_orphans(|server| servers.contains(&server));
     }
 
     /// A server said out of band that `client` has moved to `server`.
@@ -119,11 +129,17 @@ impl Balancer {
     /// When [`Balancer::handle_timeout`] is due next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {
-        self.waiting.poll_timeout()
+        // What lost its server is due at once.
+        let orphans = self.has_orphans.then(Moment::default);
+        orphans.or_else(|| self.waiting.poll_timeout())
     }
 
-    /// Does what is due: asks the store again, refuses what has waited too long.
+    /// Does what is due: asks the store again, refuses what has waited too long, repeats what a
+    /// dead server did not answer.
     pub fn handle_timeout(&mut self, now: Now, out: &mut Outputs) {
+        if std::mem::take(&mut self.has_orphans) {
+            self.repeat_orphans(now, out);
+        }
         let (mut refused, mut asks) = (Vec::new(), Vec::new());
         self.waiting.expire(now.moment, &mut refused, &mut asks);
         for held in refused {
@@ -200,7 +216,7 @@ impl Balancer {
                 if let Some(spelling) = spelling {
                     self.cache.spell(&aor, spelling);
                 }
-                self.forward(&arrival, message, aor, assignment, out);
+                self.forward(now, &arrival, message, aor, assignment, out);
             }
             Err(refusal) => self.refuse(flow, message, refusal, out),
         }
@@ -296,12 +312,13 @@ impl Balancer {
         }
         self.counters.assignments_forgotten += u64::from(self.cache.put(aor, assignment));
         for held in queue.requests {
-            self.forward_held(held, aor.clone(), assignment, out);
+            self.forward_held(now, held, aor.clone(), assignment, out);
         }
     }
 
     /// Nothing is assigned: each request is answered by what that means for it.
     fn on_absence(&mut self, now: Now, mut queue: Queue, out: &mut Outputs) {
+        let is_row = matches!(queue.client, Named::Row(_));
         while let Some(held) = queue.requests.pop_front() {
             if held.may_assign && !queue.asked_to_assign {
                 queue.requests.push_front(held);
@@ -309,12 +326,27 @@ impl Balancer {
                 return self.ask(now, ask, out);
             }
             let answer = match held.arrival.method {
+                _ if held.may_assign && is_row => Answer::Refused(Refusal::NotFound),
                 _ if held.may_assign => Answer::Refused(Refusal::Unavailable),
                 Method::Register => Answer::NoBindings,
                 _ if is_in_dialog(&held.message()) => Answer::Refused(Refusal::NoDialog),
                 _ => Answer::Refused(Refusal::NotReachable),
             };
             self.answer_held(&held, answer, out);
+        }
+    }
+
+    /// What a dead server did not answer goes to the next one.
+    fn repeat_orphans(&mut self, now: Now, out: &mut Outputs) {
+        let servers = &self.servers;
+        let lives = |server| servers.contains(&server);
+        for (client, mut held) in self.unanswered.orphans(now.moment, lives) {
+            self.counters.requests_repeated += 1;
+            held.since = now.moment;
+            match self.known(&client) {
+                Some((aor, assignment)) => self.forward_held(now, held, aor, assignment, out),
+                None => self.wait(now, client, held, out),
+            }
         }
     }
 

@@ -26,6 +26,11 @@ pub struct Config {
     pub waiting_per_client_max: usize,
     /// Assignments remembered; at the bound the oldest goes, and is asked for again when needed.
     pub cache_max: usize,
+    /// Requests over streams remembered until they are answered; at the bound the oldest is not
+    /// repeated when its server dies.
+    pub unanswered_max: usize,
+    /// The bytes those may hold together; one more is not remembered.
+    pub unanswered_bytes_max: usize,
     /// The seconds of Retry-After in a 503 (RFC 3261 §20.33).
     pub retry_after_secs: u32,
 }
@@ -70,6 +75,10 @@ impl Default for Config {
             waiting_per_client_max: 32,
             // About 250 bytes each: 50 MB when full.
             cache_max: 200_000,
+            // Answers take milliseconds: these are the requests of one slow second.
+            unanswered_max: 4096,
+            // 4096 requests of 2 KiB.
+            unanswered_bytes_max: 8 << 20,
             // Longer than a takeover, shorter than a phone's patience.
             retry_after_secs: 5,
         }

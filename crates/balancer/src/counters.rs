@@ -43,9 +43,13 @@ pub struct Counters {
     pub completions_dropped: u64,
     /// Requests a server gave back because it is not the client's.
     pub handed_back: u64,
+    /// Requests over streams that were sent again because their server died.
+    pub requests_repeated: u64,
+    /// Requests over streams that could not be remembered until their answer.
+    pub unanswered_forgotten: u64,
     /// Messages for a server that no longer lives.
     pub server_gone: u64,
-    /// Messages of servers that could not leave: another balancer's flow, no flow and no address, or
-    /// not what a server sends.
+    /// Messages of servers that could not leave: another balancer's flow, no flow and no address,
+    /// or not what a server sends.
     pub undeliverable: u64,
 }

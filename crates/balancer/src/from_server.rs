@@ -30,7 +30,9 @@ impl Balancer {
         out: &mut Outputs,
     ) {
         match (message.start(), passage.kind) {
-            (Start::Response { .. }, _) => self.on_server_response(now, &message, body, out),
+            (Start::Response { status, .. }, _) => {
+                self.on_server_response(now, status, &message, body, out);
+            }
             (Start::Request { method, .. }, Kind::HandBack) => {
                 self.on_hand_back(now, server, passage, method, &message, body, out);
             }
@@ -66,16 +68,23 @@ impl Balancer {
     fn on_server_response(
         &mut self,
         now: Now,
+        status: u16,
         message: &Message<'_>,
         body: &Bytes,
         out: &mut Outputs,
     ) {
         let own = self.own_branch(now.moment, message);
-        let Some((Origin::Phone(flow), below)) = own.map(|(branch, below)| (branch.origin, below))
-        else {
+        let Some((branch, below)) = own else {
             self.counters.branches_refused += 1;
             return;
         };
+        let Origin::Phone(flow) = branch.origin else {
+            self.counters.branches_refused += 1;
+            return;
+        };
+        if status >= 200 && flow.protocol.is_reliable() {
+            self.unanswered.answered(branch.identity());
+        }
         if self.edge.face(flow.listener).is_none() {
             self.counters.undeliverable += 1;
             return;
@@ -173,8 +182,8 @@ impl Balancer {
         message.values(Name::Route).take_while(is_own).count()
     }
 
-    /// The flow to the first Route that is not ours, else to the Request-URI, where that is an address
-    /// to be reached by datagrams (RFC 3261 §8.1.2).
+    /// The flow to the first Route that is not ours, else to the Request-URI, where that is an
+    /// address to be reached by datagrams (RFC 3261 §8.1.2).
     fn flow_to(&self, message: &Message<'_>, uri: &str, routes_removed: usize) -> Option<Flow> {
         let route = message.values(Name::Route).nth(routes_removed);
         let next = match route {
@@ -247,7 +256,7 @@ impl Balancer {
             self.cache.forget(aor);
         }
         match self.known(&client) {
-            Some((aor, assignment)) => self.forward_held(held, aor, assignment, out),
+            Some((aor, assignment)) => self.forward_held(now, held, aor, assignment, out),
             None => self.wait(now, client, held, out),
         }
     }

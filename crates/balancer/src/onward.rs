@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use presently_pool::{Assignment, Epoch, FlowToken, Kind, MemberId, Passage};
-use presently_sip::{Aor, Flow, MacKey, Message};
+use presently_sip::{Aor, Flow, MacKey, Message, Now};
 
 use crate::balancer::Balancer;
-use crate::decision::strict_target;
+use crate::decision::{Named, strict_target};
 use crate::edge::Face;
 use crate::waiting::{Arrival, Held};
 use crate::{Forward, Outputs, Source};
@@ -15,6 +15,7 @@ impl Balancer {
     /// Sends a request that waited.
     pub(crate) fn forward_held(
         &mut self,
+        now: Now,
         held: Held,
         aor: Aor,
         assignment: Assignment,
@@ -22,7 +23,7 @@ impl Balancer {
     ) {
         let arrival = held.arrival;
         let count = out.forwards.len();
-        self.forward(&arrival, &held.message(), aor, assignment, out);
+        self.forward(now, &arrival, &held.message(), aor, assignment, out);
         if let Some(forward) = out.forwards.get_mut(count) {
             forward.source = Source::Held(held.bytes, held.index);
         }
@@ -31,6 +32,7 @@ impl Balancer {
     /// Sends a request to its client's server (RFC 3261 §16.6).
     pub(crate) fn forward(
         &mut self,
+        now: Now,
         arrival: &Arrival,
         message: &Message<'_>,
         aor: Aor,
@@ -42,6 +44,13 @@ impl Balancer {
             self.counters.undeliverable += 1;
             return;
         };
+        if flow.protocol.is_reliable()
+            && let Some(held) = Held::copy(now.moment, *arrival, message.bytes())
+        {
+            let client = Named::Aor(aor.clone());
+            let is_lost = self.unanswered.keep(assignment.server, client, held);
+            self.counters.unanswered_forgotten += u64::from(is_lost);
+        }
         let token = self.token(flow);
         let text = &mut self.scratch.text;
         text.clear();

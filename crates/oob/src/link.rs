@@ -224,7 +224,7 @@ impl Link {
         heard.note(sequence, peer, turn);
     }
 
-    pub(crate) fn handle_control(&mut self, turn: &mut Turn<'_>, sequence: u64, items: Items<'_>) {
+    pub(crate) fn handle_control(&mut self, turn: &mut Turn<'_>, sequence: u64, items: &Items<'_>) {
         let is_known = |item| matches!(item, Ok(Item::Heartbeat { .. } | Item::Repair { .. }));
         let mut rest = items.clone();
         let Some(Ok(Item::Heartbeat {

@@ -150,7 +150,7 @@ impl Links {
             out,
         };
         match header.kind {
-            FrameKind::Control => link.handle_control(&mut turn, header.sequence, frame.items()),
+            FrameKind::Control => link.handle_control(&mut turn, header.sequence, &frame.items()),
             FrameKind::Signals => link.handle_signals(&mut turn, header.sequence, frame.items()),
         }
     }

@@ -1,5 +1,5 @@
-//! What must hold for any bytes: each function is one fuzz target, and panics when it does not hold.
-//! `cargo test` runs them over the corpus and over mutations of it.
+//! What must hold for any bytes: each function is one fuzz target, and panics when it does not
+//! hold. `cargo test` runs them over the corpus and over mutations of it.
 
 use std::sync::Arc;
 
@@ -187,7 +187,9 @@ mod tests {
 
         /// Documents that are well formed by construction, in every spelling of namespaces.
         #[test]
-        fn any_spelling_of_namespaces_holds(elements in proptest::collection::vec(element(), 0..4)) {
+        fn any_spelling_of_namespaces_holds(
+            elements in proptest::collection::vec(element(), 0..4),
+        ) {
             let body = format!(
                 r#"<p:presence xmlns:p="urn:ietf:params:xml:ns:pidf" xmlns:q="urn:q" xmlns="urn:d"
                 entity="sip:alice@example.test" xml:lang="en">{}</p:presence>"#,

@@ -19,7 +19,7 @@ use presently_store::{Document, Publication};
 pub use accept::accepts;
 pub use presence::Presence;
 
-/// One kind of event state: its bodies, how they compose, and how they are shown (RFC 6665 §7.2).
+/// One kind of event state: its bodies, how they compose, and how they are shown (RFC 6665 §5).
 ///
 /// Every method is a pure function of its arguments: servers of one pool call them for the same
 /// resource and must agree, byte for byte.
@@ -96,7 +96,7 @@ pub struct View<'a> {
 /// A body to send. A watcher's `NOTIFY` carries it whole.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Rendered {
-    /// A body that counts its subscription's notifications (RFC 4235 §4.1, RFC 3858 §4.1): the
+    /// A body that counts its subscription's notifications (RFC 4235 §4.1, RFC 3858 §3): the
     /// NOTIFY's CSeq stands between `head` and `tail`.
     Numbered {
         /// The body's media type.
@@ -154,7 +154,8 @@ impl Packages {
         self
     }
 
-    /// The package of that name, if it is offered: without it the answer is 489 (RFC 6665 §4.2.1.1).
+    /// The package of that name, if it is offered; if not, the answer is 489
+    /// (RFC 6665 §4.2.1.1).
     #[must_use]
     pub fn find(&self, name: &PackageName) -> Option<&Arc<dyn EventPackage>> {
         self.0.get(name)

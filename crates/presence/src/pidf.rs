@@ -96,7 +96,7 @@ fn is_pidf(node: Node<'_, '_>, name: &str) -> bool {
 const NAMESPACE: &str = "urn:ietf:params:xml:ns:pidf";
 /// The namespace of `person` and `device` (RFC 4479 §5).
 const DATA_MODEL: &str = "urn:ietf:params:xml:ns:pidf:data-model";
-/// The namespace of rich presence (RFC 4480 §5).
+/// The namespace of rich presence (RFC 4480 §3).
 const RPID: &str = "urn:ietf:params:xml:ns:pidf:rpid";
 
 /// Larger bodies are answered with 413.

@@ -9,6 +9,8 @@ mod aor;
 mod base32;
 mod date;
 mod flow;
+#[doc(hidden)]
+pub mod fuzz;
 mod mac;
 mod message;
 mod text;

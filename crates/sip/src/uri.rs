@@ -103,10 +103,10 @@ impl<'a> Uri<'a> {
         })
     }
 
-    /// Whether both URIs are equal by RFC 3261 §19.1.4.
+    /// Whether both URIs are equal by RFC 3261 §19.1.4; the same text is always equal.
     #[must_use]
     pub fn is_equal(&self, other: &Uri<'_>) -> bool {
-        equality::are_equal(self, other)
+        self.text == other.text || equality::are_equal(self, other)
     }
 }
 
@@ -167,8 +167,11 @@ fn is_host(text: &str) -> bool {
             .address()
             .is_some_and(|address| address.is_ipv6());
     }
-    let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    text.bytes().any(|byte| byte.is_ascii_alphanumeric()) && text.bytes().all(valid)
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    // One dot at the end is the root of the DNS.
+    let labels = text.strip_suffix('.').unwrap_or(text);
+    let is_label = |label: &str| !label.is_empty() && label.bytes().all(valid);
+    labels.split('.').all(is_label)
 }
 
 /// `scheme` of RFC 3261 §25.1.

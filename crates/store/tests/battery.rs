@@ -1,5 +1,7 @@
 //! The battery, for each SQLite back end.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 mod place;
 
 use presently_store::sqlite::{Durability, Inline, Settings, Threaded};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use presently_pool::{Epoch, Kind, MemberState, Passage};
-use presently_sip::Aor;
+use presently_sip::{Aor, Flow, Protocol};
 use presently_store::{Operation, Outcome, Refused};
 
 use super::play::{
@@ -338,4 +338,75 @@ fn a_completion_nobody_waits_for_is_dropped() {
     let ticket = presently_store::Ticket(77);
     assert!(play.complete(ticket, Ok(Outcome::Done)).is_empty());
     assert_eq!(play.balancer.counters().completions_dropped, 1);
+}
+
+fn stream() -> Flow {
+    Flow {
+        protocol: Protocol::Tcp,
+        slot: 4,
+        generation: 2,
+        ..Flow::udp(1, PHONE.parse().unwrap())
+    }
+}
+
+/// A phone does not repeat what it sent over a stream.
+#[test]
+fn a_streams_request_is_repeated_when_its_server_dies_unanswered() {
+    let mut play = Play::new();
+    let unanswered = play.arrive(stream(), publish(1))[0]
+        .to_server()
+        .2
+        .to_owned();
+    let answered = play.arrive(stream(), publish(2))[0]
+        .to_server()
+        .2
+        .to_owned();
+    let trying = response(&unanswered, "100 Trying");
+    assert_eq!(play.server(SERVER, &plain(), &trying, b"").len(), 1);
+    let done = response(&answered, "200 OK");
+    assert_eq!(play.server(SERVER, &plain(), &done, b"").len(), 1);
+    play.phone(PHONE, publish(3));
+    assert_eq!(play.balancer.poll_timeout(), None);
+
+    let members = [
+        server(SERVER, MemberState::Ended),
+        server(OTHER, MemberState::Alive),
+    ];
+    play.balancer.set_members(&members);
+    assert!(play.pass(SECOND).is_empty(), "not taken over yet");
+    play.moved(ALICE, OTHER);
+    let sent = play.pass(SECOND);
+    assert_eq!(sent.len(), 1, "{sent:?}");
+    let (server, passage, text) = sent[0].to_server();
+    assert_eq!((server, passage.kind), (OTHER, Kind::Forward));
+    assert_eq!(text, unanswered, "a repeat is the same request");
+    assert_eq!(play.balancer.counters().requests_repeated, 1);
+    assert_eq!(play.balancer.poll_timeout(), None);
+}
+
+#[test]
+fn a_streams_request_is_not_repeated_after_64_t1_or_beyond_the_bound() {
+    let mut play = Play::with(Config {
+        unanswered_max: 2,
+        ..config()
+    });
+    play.arrive(stream(), publish(1));
+    play.pass(32 * SECOND);
+    for cseq in 2..5 {
+        play.arrive(stream(), publish(cseq));
+    }
+    assert_eq!(play.balancer.counters().unanswered_forgotten, 2);
+    play.moved(ALICE, OTHER);
+    play.balancer
+        .set_members(&[server(OTHER, MemberState::Alive)]);
+    let sent = play.pass(SECOND);
+    let order: Vec<_> = sent
+        .iter()
+        .map(|sent| header(sent.to_server().2, "CSeq").unwrap())
+        .collect();
+    assert_eq!(order, ["3 PUBLISH", "4 PUBLISH"]);
+    play.pass(32 * SECOND);
+    play.balancer
+        .set_members(&[server(SERVER, MemberState::Alive)]);
+    assert!(play.pass(SECOND).is_empty());
 }

@@ -208,9 +208,10 @@ impl Owned {
                     balancer: MemberId(balancer),
                     flow: Flow::udp(2, remote),
                 };
-                match gone {
-                    true => Item::FlowGone(ClientId(client), token),
-                    false => Item::FlowGoneAcknowledged(ClientId(client), token),
+                if gone {
+                    Item::FlowGone(ClientId(client), token)
+                } else {
+                    Item::FlowGoneAcknowledged(ClientId(client), token)
                 }
             }
             Self::Heartbeat(behind, last, clients) => Item::Heartbeat {

@@ -445,7 +445,7 @@ fn a_flow_gone_comes_back_when_its_server_does_not_last() {
         pair.a.set_peers(pair.now, peers);
         let mut heard = Vec::new();
         turn(&mut pair.a, pair.now, &mut heard);
-        assert_eq!(heard, [returned.clone()]);
+        assert_eq!(heard, std::slice::from_ref(&returned));
     }
     let mut pair = Pair::new();
     pair.a.flow_gone(MemberId(9), ClientId(5), flow());

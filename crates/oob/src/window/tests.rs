@@ -56,7 +56,9 @@ fn a_gap_wider_than_the_window_is_lost_and_taken_up_behind() {
 
 proptest! {
     #[test]
-    fn the_window_agrees_with_a_set(steps in prop::collection::vec((1_u64..300, any::<bool>()), 1..200)) {
+    fn the_window_agrees_with_a_set(
+        steps in prop::collection::vec((1_u64..300, any::<bool>()), 1..200),
+    ) {
         let mut window = Window::starting_after(0);
         let (mut arrived, mut top) = (BTreeSet::new(), 0);
         for (sequence, announced) in steps {

@@ -1,10 +1,12 @@
-//! Content negotiation: which of a package's media types an Accept header asks for (RFC 3261 §20.1).
+//! Content negotiation: which of a package's media types an Accept header asks for
+//! (RFC 3261 §20.1).
 
 /// The index in `types` of the media type that an Accept header's values prefer; an empty `accept`
 /// prefers the first. `None` when nothing fits: SUBSCRIBE is then answered with 406.
 ///
 /// The most specific range decides the weight of a type (`application/pidf+xml`, then
-/// `application/*`, then `*/*`); weight 0 excludes it; among equals the earlier of `types` is taken.
+/// `application/*`, then `*/*`); weight 0 excludes it; among equals the earlier of `types` is
+/// taken.
 #[must_use]
 pub fn accepts(accept: &str, types: &[&str]) -> Option<usize> {
     if accept.trim().is_empty() {
@@ -89,29 +91,29 @@ mod tests {
         let types = ["application/pidf+xml", "application/cpim-pidf+xml"];
         #[rustfmt::skip]
         let table = [
-            // accept                                                 index    why
-            ("",                                                      Some(0), "absent: the default"),
-            ("  ",                                                    Some(0), "blank is absent"),
-            ("application/pidf+xml",                                  Some(0), "named"),
-            ("Application/PIDF+XML",                                  Some(0), "without regard to case"),
-            ("application/cpim-pidf+xml",                             Some(1), "the other one"),
-            ("application/pidf+xml, application/xpidf+xml",           Some(0), "PJSIP, libpurple"),
-            ("application/xpidf+xml",                                 None,    "not offered"),
-            ("text/plain, application/cpim-pidf+xml",                 Some(1), "the only one that fits"),
-            ("*/*",                                                   Some(0), "anything"),
-            ("application/*",                                         Some(0), "anything of the family"),
-            ("text/*",                                                None,    "another family"),
-            ("application/pidf+xml;q=0",                              None,    "refused"),
-            ("application/pidf+xml;q=0.000, */*",                     Some(1), "refused by name, not by range"),
-            ("*/*;q=0",                                               None,    "refuses all"),
-            ("application/pidf+xml;q=0.2,application/cpim-pidf+xml",  Some(1), "weight"),
-            ("application/*;q=0.9, application/pidf+xml;q=0.1",       Some(1), "the specific range decides"),
-            ("application/pidf+xml ; charset=utf-8 ; q=0.5",          Some(0), "other parameters"),
-            ("text/x;a=\"b,*/*;q=1\"",                                None,    "quoted separators are text"),
-            ("text/x;a=\"\\\",*/*\"",                                 None,    "an escaped quote too"),
-            ("application/pidf+xml;q=banana",                         Some(0), "no number counts as 1"),
-            (",;,=,/",                                                None,    "rubbish"),
-            ("application/pidf+xml;q=.",                              Some(0), "rubbish weight"),
+            // accept                                               index    why
+            ("",                                                    Some(0), "absent: the default"),
+            ("  ",                                                  Some(0), "blank is absent"),
+            ("application/pidf+xml",                                Some(0), "named"),
+            ("Application/PIDF+XML",                                Some(0), "in any case"),
+            ("application/cpim-pidf+xml",                           Some(1), "the other one"),
+            ("application/pidf+xml, application/xpidf+xml",         Some(0), "PJSIP, libpurple"),
+            ("application/xpidf+xml",                               None,    "not offered"),
+            ("text/plain, application/cpim-pidf+xml",               Some(1), "the one that fits"),
+            ("*/*",                                                 Some(0), "anything"),
+            ("application/*",                                       Some(0), "any of the family"),
+            ("text/*",                                              None,    "another family"),
+            ("application/pidf+xml;q=0",                            None,    "refused"),
+            ("application/pidf+xml;q=0.000, */*",                   Some(1), "the name refuses"),
+            ("*/*;q=0",                                             None,    "refuses all"),
+            ("application/pidf+xml;q=0.2,application/cpim-pidf+xml", Some(1), "weight"),
+            ("application/*;q=0.9, application/pidf+xml;q=0.1",     Some(1), "the name decides"),
+            ("application/pidf+xml ; charset=utf-8 ; q=0.5",        Some(0), "parameters"),
+            ("text/x;a=\"b,*/*;q=1\"",                              None,    "quoted text"),
+            ("text/x;a=\"\\\",*/*\"",                               None,    "an escaped quote"),
+            ("application/pidf+xml;q=banana",                       Some(0), "no number is 1"),
+            (",;,=,/",                                              None,    "rubbish"),
+            ("application/pidf+xml;q=.",                            Some(0), "rubbish weight"),
         ];
         for (accept, expected, why) in table {
             assert_eq!(accepts(accept, &types), expected, "{accept:?}: {why}");

@@ -218,8 +218,8 @@ impl Part {
 }
 
 /// A number for the device behind a part: it is the same whenever that device publishes again, and
-/// does not depend on what others do. Entity-tags would not do, they change with every refresh; some
-/// phones give every tuple the same id and no contact, so where the device is counts as well.
+/// does not depend on what others do. Entity-tags change with every refresh; some phones give every
+/// tuple the same id and no contact, so where the device is counts as well.
 fn device(candidate: &Candidate<'_>) -> u32 {
     let contact = candidate
         .element
@@ -324,8 +324,8 @@ fn make_unique(parts: &mut [Part]) {
 /// How much of the publications of one presentity is read for one document, newest first: nobody
 /// needs to publish four documents to fill one, and nobody shall keep a server busy.
 const SOURCE_BYTES_MAX: usize = 4 * COMPOSED_BYTES_MAX;
-/// Parts looked at for one document: 32 of each of 32 publications. Repeated ones take no room in the
-/// document, so its size alone would not bound the work.
+/// Parts looked at for one document: 32 of each of 32 publications. Repeated ones take no room in
+/// the document, so its size alone would not bound the work.
 const PARTS_MAX: usize = 1024;
 /// Room for prefixes declared at the root.
 const SHARED_PREFIX_BYTES_MAX: usize = 4 * 1024;

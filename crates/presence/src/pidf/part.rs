@@ -6,7 +6,7 @@ use roxmltree::Node;
 use super::{DATA_MODEL, NAMESPACE, RPID, Source, is_pidf, splice};
 
 /// Whether a watcher that reads `tuple` takes it for open. One that carries an element that has to
-/// be understood, and is not, says nothing that we can read (RFC 3863 §4.2.4).
+/// be understood, and is not, says nothing that we can read (RFC 3863 §4.2).
 pub(super) fn is_open(tuple: Node<'_, '_>) -> bool {
     let basic = tuple
         .children()
@@ -18,7 +18,7 @@ pub(super) fn is_open(tuple: Node<'_, '_>) -> bool {
         && !tuple.descendants().any(is_not_understood)
 }
 
-/// Whether `node` has to be understood (RFC 3863 §4.2.4) and is of a vocabulary we do not know.
+/// Whether `node` has to be understood (RFC 3863 §4.2) and is of a vocabulary we do not know.
 fn is_not_understood(node: Node<'_, '_>) -> bool {
     let namespace = node.tag_name().namespace().unwrap_or("");
     node.is_element()

@@ -64,7 +64,9 @@ impl Device {
 /// A document with PIDF, the data model and rich presence declared.
 fn document(parts: &str) -> String {
     format!(
-        r#"<presence xmlns="urn:ietf:params:xml:ns:pidf" xmlns:dm="urn:ietf:params:xml:ns:pidf:data-model" xmlns:rpid="urn:ietf:params:xml:ns:pidf:rpid" entity="sip:alice@example.test">{parts}</presence>"#
+        r#"<presence xmlns="urn:ietf:params:xml:ns:pidf"
+ xmlns:dm="urn:ietf:params:xml:ns:pidf:data-model" xmlns:rpid="urn:ietf:params:xml:ns:pidf:rpid"
+ entity="sip:alice@example.test">{parts}</presence>"#
     )
 }
 

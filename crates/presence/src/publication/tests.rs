@@ -1,4 +1,5 @@
-//! Goal: the decision obeys RFC 3903 §4.1 and §6. Method: one table, whose first rows are the RFC's.
+//! Goal: the decision obeys RFC 3903 §4.1 and §6. Method: one table, whose first rows are the
+//! RFC's.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::package::Presence;
 const TYPE: &str = "application/pidf+xml";
 const OLD: &str = "<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='sip:a@example.test'/>";
 const NEW: &str = "<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='sip:b@example.test'/>";
+const BAD: &str = "<presence";
 
 fn tag(text: &str) -> EntityTag {
     text.parse().unwrap()
@@ -78,36 +80,36 @@ type Row = (
 /// The operations of RFC 3903 §4.1 (its table), then the refusals of §6 in their order.
 #[test]
 fn every_operation_and_refusal() {
-    let xml = |text| Some((TYPE, text));
+    let (xml, txt) = (|text| Some((TYPE, text)), |text| Some(("text/plain", text)));
     #[rustfmt::skip]
     let table: [Row; 26] = [
-        // name                         if-match    expires     body                      outcome
-        ("initial",                     None,       Some(1800), xml(NEW),                 "put, 1800"),
-        ("refresh",                     Some("t1"), Some(1800), None,                     "refresh t1, 1800"),
-        ("modify",                      Some("t1"), Some(1800), xml(NEW),                 "put for t1, 1800"),
-        ("remove",                      Some("t1"), Some(0),    None,                     "remove t1"),
-        ("initial, no expires",         None,       None,       xml(NEW),                 "put, 3600"),
-        ("refresh, no expires",         Some("t1"), None,       None,                     "refresh t1, 3600"),
-        ("refresh with its body",       Some("t1"), Some(1800), xml(OLD),                 "refresh t1, 1800"),
-        ("remove with a body",          Some("t1"), Some(0),    xml(NEW),                 "remove t1"),
-        ("a moment, never stored",      None,       Some(0),    xml(NEW),                 "nothing"),
-        ("nothing at all",              None,       Some(0),    None,                     "nothing"),
-        ("longer than granted",         None,       Some(7200), xml(NEW),                 "put, 3600"),
-        ("for ever",                    None,       Some(u32::MAX), xml(NEW),             "put, 3600"),
-        ("the least there is",          None,       Some(60),   xml(NEW),                 "put, 60"),
-        ("another device's body",       None,       Some(1800), xml(OLD),                 "put, 1800"),
-        ("unknown tag",                 Some("t0"), Some(1800), xml(NEW),                 "412"),
-        ("unknown tag, remove",         Some("t0"), Some(0),    None,                     "412"),
-        ("tags differ in case",         Some("T1"), Some(1800), None,                     "412"),
-        ("unknown tag before interval", Some("t0"), Some(1),    None,                     "412"),
-        ("too brief",                   None,       Some(59),   xml(NEW),                 "423"),
-        ("too brief a refresh",         Some("t1"), Some(1),    None,                     "423"),
-        ("interval before body",        None,       Some(1),    None,                     "423"),
-        ("no body",                     None,       Some(1800), None,                     "400"),
-        ("another type",                None,       Some(1800), Some(("text/plain", NEW)), "415"),
-        ("another type on modify",      Some("t1"), Some(1800), Some(("text/plain", OLD)), "415"),
-        ("no XML",                      None,       Some(1800), xml("<presence"),         "400"),
-        ("no XML on modify",            Some("t1"), Some(1800), xml("<presence"),         "400"),
+        // name                          if-match    expires         body       outcome
+        ("initial",                      None,       Some(1800),     xml(NEW),  "put, 1800"),
+        ("refresh",                      Some("t1"), Some(1800),     None,      "refresh t1, 1800"),
+        ("modify",                       Some("t1"), Some(1800),     xml(NEW),  "put for t1, 1800"),
+        ("remove",                       Some("t1"), Some(0),        None,      "remove t1"),
+        ("initial, no expires",          None,       None,           xml(NEW),  "put, 3600"),
+        ("refresh, no expires",          Some("t1"), None,           None,      "refresh t1, 3600"),
+        ("refresh with its body",        Some("t1"), Some(1800),     xml(OLD),  "refresh t1, 1800"),
+        ("remove with a body",           Some("t1"), Some(0),        xml(NEW),  "remove t1"),
+        ("a moment, never stored",       None,       Some(0),        xml(NEW),  "nothing"),
+        ("nothing at all",               None,       Some(0),        None,      "nothing"),
+        ("longer than granted",          None,       Some(7200),     xml(NEW),  "put, 3600"),
+        ("for ever",                     None,       Some(u32::MAX), xml(NEW),  "put, 3600"),
+        ("the least there is",           None,       Some(60),       xml(NEW),  "put, 60"),
+        ("another device's body",        None,       Some(1800),     xml(OLD),  "put, 1800"),
+        ("unknown tag",                  Some("t0"), Some(1800),     xml(NEW),  "412"),
+        ("unknown tag, remove",          Some("t0"), Some(0),        None,      "412"),
+        ("tags differ in case",          Some("T1"), Some(1800),     None,      "412"),
+        ("unknown tag before interval",  Some("t0"), Some(1),        None,      "412"),
+        ("too brief",                    None,       Some(59),       xml(NEW),  "423"),
+        ("too brief a refresh",          Some("t1"), Some(1),        None,      "423"),
+        ("interval before body",         None,       Some(1),        None,      "423"),
+        ("no body",                      None,       Some(1800),     None,      "400"),
+        ("another type",                 None,       Some(1800),     txt(NEW),  "415"),
+        ("another type on modify",       Some("t1"), Some(1800),     txt(OLD),  "415"),
+        ("no XML",                       None,       Some(1800),     xml(BAD),  "400"),
+        ("no XML on modify",             Some("t1"), Some(1800),     xml(BAD),  "400"),
     ];
     let held = publication("t1", 1);
     for (name, if_match, expires_secs, body, expected) in table {

@@ -239,3 +239,6 @@ pub(crate) fn append(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
     out.write_fmt(arguments)
         .expect("writing to memory cannot fail");
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,10 +131,7 @@ impl Index {
     /// A line that starts with white space continues the one before (RFC 3261 §7.3.1).
     fn fold(&mut self, bytes: &[u8], line: Span) {
         match self.headers.last_mut() {
-            Some(header) => {
-                header.line.end = line.end;
-                header.trim(bytes);
-            }
+            Some(header) => header.fold(bytes, line),
             None => self.blame(Defect::Header(Name::Other)),
         }
     }
@@ -189,20 +186,25 @@ fn read_status(line: Span, text: &[u8]) -> Result<StartLine, ReadError> {
     Ok(StartLine::Response { status, reason })
 }
 
-/// The one length that all Content-Length values name; two that differ are an error.
-pub(super) fn content_length<'a>(
-    values: impl Iterator<Item = &'a [u8]>,
+/// The one length that all Content-Length values name.
+fn content_length<'a>(
+    mut values: impl Iterator<Item = &'a [u8]>,
 ) -> Result<Option<usize>, ReadError> {
     let mut length = None;
-    for value in values {
-        let value = decimal(value)
-            .and_then(|value| usize::try_from(value).ok())
-            .ok_or(ReadError::Syntax)?;
-        if *length.get_or_insert(value) != value {
-            return Err(ReadError::Syntax);
-        }
-    }
+    values.try_for_each(|value| agree(&mut length, Some(value)))?;
     Ok(length)
+}
+
+/// Takes in one more Content-Length, if there is one; junk, or another length, is an error.
+pub(super) fn agree(length: &mut Option<usize>, value: Option<&[u8]>) -> Result<(), ReadError> {
+    let Some(value) = value else {
+        return Ok(());
+    };
+    let value = decimal(value)
+        .and_then(|value| usize::try_from(value).ok())
+        .ok_or(ReadError::Syntax)?;
+    let agreed = *length.get_or_insert(value) == value;
+    agreed.then_some(()).ok_or(ReadError::Syntax)
 }
 
 /// Where the parts of the start line are.
@@ -258,13 +260,19 @@ impl Header {
         header
     }
 
-    /// No colon, or a name that is no token.
-    fn is_broken(&self, bytes: &[u8]) -> bool {
-        self.name == Name::Other
-            && (self.colon == self.line.end || !is_token(self.name_text.of(bytes)))
+    /// Takes in a continuation line.
+    pub(super) fn fold(&mut self, bytes: &[u8], line: Span) {
+        self.line.end = line.end;
+        self.trim(bytes);
     }
 
-    pub(super) fn trim(&mut self, bytes: &[u8]) {
+    /// No colon in its first line, or a name that is no token.
+    fn is_broken(&self, bytes: &[u8]) -> bool {
+        self.colon == self.line.end
+            || self.name == Name::Other && !is_token(self.name_text.of(bytes))
+    }
+
+    fn trim(&mut self, bytes: &[u8]) {
         let value = Span {
             start: self.colon.saturating_add(1).min(self.line.end),
             end: self.line.end,

@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::index::{BODY_MAX, HEAD_MAX, Header, Lines, Span, content_length};
+use super::index::{BODY_MAX, HEAD_MAX, Header, Lines, Span, agree};
 use super::{Name, ReadError};
 
 /// Cuts a byte stream into messages by Content-Length (RFC 3261 §18.3), in any segmentation.
@@ -94,20 +94,24 @@ impl Stream {
         let Some(head) = self.find_head_end()? else {
             return Ok(None);
         };
-        let mut lengths = Vec::new();
+        let mut length = None;
+        // The header being read, while it is a Content-Length: it may be folded.
+        let mut current: Option<Header> = None;
         let mut lines = Lines::new(&self.buffer, 0);
-        let mut line = lines.next_line()?;
         while lines.at < head {
-            let next = lines.next_line()?;
-            if matches!(next.of(&self.buffer).first(), Some(b' ' | b'\t')) {
-                line.end = next.end;
-                continue;
+            let line = lines.next_line()?;
+            let is_fold = matches!(line.of(&self.buffer).first(), Some(b' ' | b'\t'));
+            match current.as_mut() {
+                Some(header) if is_fold => header.fold(&self.buffer, line),
+                _ => {
+                    let next = (!is_fold).then(|| length_header(&self.buffer, line));
+                    let done = std::mem::replace(&mut current, next.flatten());
+                    let value = done.map(|header| header.value.of(&self.buffer));
+                    agree(&mut length, value)?;
+                }
             }
-            lengths.extend(length_header(&self.buffer, line));
-            line = next;
         }
-        let values = lengths.iter().map(|header| header.value.of(&self.buffer));
-        let length = content_length(values)?.ok_or(ReadError::Syntax)?;
+        let length = length.ok_or(ReadError::Syntax)?;
         if length > BODY_MAX {
             return Err(ReadError::Limit);
         }
@@ -138,3 +142,6 @@ fn length_header(bytes: &[u8], line: Span) -> Option<Header> {
 
 /// The most bytes a stream holds back: one message of the largest size, and what was read behind it.
 pub const BUFFER_MAX: usize = 2 * (HEAD_MAX + BODY_MAX);
+
+#[cfg(test)]
+mod tests;

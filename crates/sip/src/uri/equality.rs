@@ -111,5 +111,5 @@ const RESERVED: &[u8] = b";/?:@&=+$,";
 /// `transport` follows from its examples.
 const DECISIVE: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
 
-/// The most parameters or headers of a URI that are compared; a URI with more equals none.
+/// The most parameters or headers of a URI that are compared; a URI with more equals only its own text.
 const PARTS_MAX: usize = 64;

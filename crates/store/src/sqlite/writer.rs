@@ -220,5 +220,6 @@ pub(super) fn reads(
     Ok(results)
 }
 
-/// A write-ahead log of this length is checkpointed even when there is work: it slows readers and start-up.
-pub(super) const LONG_LOG_BYTES: u64 = 64 << 20;
+/// A write-ahead log of this length is checkpointed even when there is work: it slows whoever reads, and
+/// the longer it is, the longer the checkpoint makes others wait.
+pub(super) const LONG_LOG_BYTES: u64 = 16 << 20;

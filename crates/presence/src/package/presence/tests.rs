@@ -1,4 +1,5 @@
-//! Goal: a watcher is sent the same document whenever it asks. Method: the package through its trait.
+//! Goal: a watcher is sent the same document whenever it asks. Method: the package through its
+//! trait.
 
 use bytes::Bytes;
 use presently_pool::{PackageName, Version};

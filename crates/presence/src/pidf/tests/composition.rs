@@ -183,7 +183,7 @@ fn entities_are_compared_as_addresses_of_record() {
     }
 }
 
-/// RFC 3863 §4.2.4. Dropping the element would change what is said; taking it along would make
+/// RFC 3863 §4.2. Dropping the element would change what is said; taking it along would make
 /// watchers that do not know it ignore the other devices too.
 #[test]
 fn what_must_be_understood_is_passed_on_whole_or_not_at_all() {

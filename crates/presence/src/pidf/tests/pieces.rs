@@ -21,6 +21,45 @@ fn a_person_described_twice_in_the_same_words_is_one() {
     assert!(at("\"p3\"") < at("\"p2\""), "newest first: {body}");
 }
 
+/// A phone that lost its entity-tag publishes afresh; what it said before stays until it expires.
+#[test]
+fn a_tuple_published_twice_is_one() {
+    let note = "<note>back at ten</note>";
+    let body = composed(&[
+        Device::new(1, document(&(tuple("a", OPEN) + note))),
+        Device::new(
+            2,
+            document(&(tuple("a", OPEN) + note + "<dm:person id=\"p\"/>")),
+        ),
+    ]);
+    assert_eq!(ids(&body), ["a"]);
+    assert_eq!(body.matches(note).count(), 1, "{body}");
+}
+
+/// Goal: what a person sees is right too. Method: two real phones, every byte.
+#[test]
+fn two_real_phones_make_one_document() {
+    let linphone = include_str!("../../../../../tests/data/pidf/linphone-open.xml");
+    let pidgin = include_str!("../../../../../tests/data/pidf/purple-closed.xml");
+    let body = composed(&[Device::new(1, linphone), Device::new(2, pidgin)]);
+    let expected = concat!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n",
+        "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\"",
+        " xmlns:im=\"urn:ietf:params:xml:ns:pidf:im\"",
+        " xmlns:dm=\"urn:ietf:params:xml:ns:pidf:data-model\"",
+        " xmlns:rpid=\"urn:ietf:params:xml:ns:pidf:rpid\"",
+        " xmlns:pidfonline=\"http://www.linphone.org/xsds/pidfonline.xsd\"",
+        " entity=\"sip:alice@example.test\">\n",
+        "<tuple id=\"uun.bv\">\n  <status>\n   <basic>open</basic>\n",
+        "   <pidfonline:online/>\n  </status>\n",
+        "  <contact priority=\"0.8\">sip:alice@example.test</contact>\n",
+        "  <timestamp>2026-11-21T19:51:02Z</timestamp>\n </tuple>\n",
+        "<tuple id=\"bs35r9f\">\n<status>\n<basic>closed</basic>\n</status>\n",
+        "<note></note>\n</tuple>\n</presence>\n",
+    );
+    assert_eq!(body, expected);
+}
+
 #[test]
 fn parts_stand_in_the_order_of_the_schema() {
     let parts = "<dm:device id=\"d\"/><note>b</note>".to_owned();
@@ -64,7 +103,8 @@ fn a_prefix_of_pidf_becomes_the_default() {
         <mood p:mustUnderstand="0"><p:x/></mood></p:status></p:tuple></p:presence>"#;
     let body = composed(&[Device::new(1, body)]);
     let tuple = "<tuple id=\"a\"><status><basic>open</basic>\n        \
-        <mood xmlns=\"urn:d\" p:mustUnderstand=\"0\"><x xmlns=\"urn:ietf:params:xml:ns:pidf\"/></mood>\
+        <mood xmlns=\"urn:d\" p:mustUnderstand=\"0\">\
+        <x xmlns=\"urn:ietf:params:xml:ns:pidf\"/></mood>\
         </status></tuple>";
     assert!(body.contains(tuple), "{body}");
 }

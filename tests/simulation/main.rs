@@ -1,0 +1,3 @@
+//! The whole pool in simulation: see [`presently_tests::world`].
+
+mod first_path;

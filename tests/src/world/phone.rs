@@ -1,0 +1,120 @@
+//! A simulated phone: an agent and what it has seen.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use presently_agent::{Agent, Config, Event, Notified, Outputs, SubscriptionId};
+use presently_sip::{Aor, Moment, Now, Protocol};
+
+/// One phone.
+pub struct Phone {
+    /// Who.
+    pub aor: Aor,
+    /// Where.
+    pub address: SocketAddr,
+    /// The machine.
+    pub agent: Agent,
+    /// What happened, in order.
+    pub events: Vec<(Moment, Event)>,
+    out: Outputs,
+}
+
+impl Phone {
+    /// A phone of `user@example.com` with an address of its own.
+    ///
+    /// # Panics
+    ///
+    /// `user` is no user part.
+    #[must_use]
+    pub fn new(user: &str, place: usize, seed: u64) -> Self {
+        let aor = Aor::parse(&format!("sip:{user}@example.com")).expect("a user part");
+        let [.., high, low] = place.to_be_bytes();
+        let address = SocketAddr::from(([10, 1, high, low], 5062));
+        let config = Config::new(aor.clone(), Protocol::Udp, &address.to_string(), seed);
+        Self {
+            aor,
+            address,
+            agent: Agent::new(config),
+            events: Vec::new(),
+            out: Outputs::default(),
+        }
+    }
+
+    /// Logs on.
+    pub fn register(&mut self, now: Now, expires_secs: u32) {
+        self.agent.register(now, expires_secs, &mut self.out);
+    }
+
+    /// Publishes open or closed with a note.
+    pub fn publish(&mut self, now: Now, open: bool, note: &str) {
+        let body = presently_agent::pidf(&self.aor, open, Some(note));
+        self.agent
+            .publish(now, "presence", "application/pidf+xml", body, 3600, &mut self.out);
+    }
+
+    /// Takes its publication back.
+    pub fn unpublish(&mut self, now: Now) {
+        self.agent.unpublish(now, "presence", &mut self.out);
+    }
+
+    /// Watches somebody.
+    pub fn subscribe(&mut self, now: Now, target: &Aor) -> SubscriptionId {
+        let accept = ["application/pidf+xml"];
+        self.agent
+            .subscribe(now, target, "presence", 3600, &accept, &mut self.out)
+    }
+
+    /// Stops watching.
+    pub fn unsubscribe(&mut self, now: Now, id: SubscriptionId) {
+        self.agent.unsubscribe(now, id, &mut self.out);
+    }
+
+    /// Sends a MESSAGE.
+    pub fn message(&mut self, now: Now, to: &Aor, text: &str) {
+        self.agent
+            .message(now, to, "text/plain", text.as_bytes(), &mut self.out);
+    }
+
+    /// Takes what arrived.
+    pub fn handle_message(&mut self, now: Now, bytes: &[u8]) {
+        self.agent.handle_message(now, bytes, &mut self.out);
+        self.note(now);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.agent.handle_timeout(now, &mut self.out);
+        self.note(now);
+    }
+
+    /// When something is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        self.agent.poll_timeout()
+    }
+
+    /// Every NOTIFY taken, in order.
+    pub fn notified(&self) -> impl Iterator<Item = &Notified> {
+        self.events.iter().filter_map(|(_, event)| match event {
+            Event::Notified(notified) => Some(notified),
+            _ => None,
+        })
+    }
+
+    /// What the last NOTIFY of a subscription said: open or not, and its first note.
+    #[must_use]
+    pub fn shows(&self, id: SubscriptionId) -> Option<(bool, String)> {
+        let last = self.notified().filter(|notified| notified.id == id).last()?;
+        let (open, notes) = presently_agent::read_pidf(&last.body)?;
+        Some((open, notes.into_iter().next().unwrap_or_default()))
+    }
+
+    pub(super) fn take_datagrams(&mut self) -> Vec<Bytes> {
+        std::mem::take(&mut self.out.datagrams)
+    }
+
+    fn note(&mut self, now: Now) {
+        let events = self.out.events.drain(..);
+        self.events.extend(events.map(|event| (now.moment, event)));
+    }
+}
