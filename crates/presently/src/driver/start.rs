@@ -232,9 +232,8 @@ struct Shape<'a> {
 
 impl<'a> Shape<'a> {
     fn new(config: &'a Config, addresses: &[SocketAddr]) -> Self {
-        let listeners: Vec<_> = config.listen.iter().zip(addresses);
+        let listeners = config.listen.iter().zip(addresses);
         let listeners: Vec<_> = listeners
-            .into_iter()
             .map(|(listen, bound)| listener(listen, *bound))
             .collect();
         let ports = listeners

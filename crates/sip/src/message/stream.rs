@@ -51,6 +51,12 @@ impl Stream {
         result
     }
 
+    /// Whether nothing of a message that is not whole yet is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
     fn cut(&mut self, pings: &mut usize) -> Result<Option<Bytes>, ReadError> {
         self.skip_crlfs(pings);
         let size = match self.size {
