@@ -18,7 +18,9 @@ use presently_presence::package::Packages;
 pub use self::error::ConfigError;
 pub use self::file::FileError;
 pub use self::listen::{Advertise, InvalidListen, Listen};
-pub use self::settings::{Auth, ExpiresTable, LogFormat, Role, Settings, StorePath};
+pub use self::settings::{
+    Auth, ExpiresTable, InvalidStore, LogFormat, Role, Settings, StorePath,
+};
 
 /// What one process of a pool is and does.
 #[derive(Clone, Debug)]
