@@ -149,7 +149,9 @@ impl World {
             .store
             .poll(&mut Context::from_waker(Waker::noop()), &mut done);
         let completion = done.pop().expect("an inline store answers at once");
-        completion.result.expect("a look at the store is not refused")
+        completion
+            .result
+            .expect("a look at the store is not refused")
     }
 
     /// The hosts, to look at.
@@ -159,7 +161,9 @@ impl World {
 
     /// Every server machine, to look at.
     pub fn servers(&self) -> impl Iterator<Item = &Server> {
-        self.hosts().flat_map(Host::servers).map(|(server, _)| server)
+        self.hosts()
+            .flat_map(Host::servers)
+            .map(|(server, _)| server)
     }
 
     fn add_host(&mut self) {

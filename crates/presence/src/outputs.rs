@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use presently_pool::{Epoch, FlowToken, Kind, MemberId, Wake};
+use presently_pool::{ClientId, Epoch, FlowToken, Kind, MemberId, Wake};
+use presently_sip::Aor;
 use presently_store::{Operation, Ticket};
 
 /// One turn's wishes, in order; reused, so that nothing is allocated per message.
@@ -36,6 +37,8 @@ pub struct ToBalancer {
     pub balancer: MemberId,
     /// What the message is.
     pub kind: Kind,
+    /// Whose request it is, for one handed back.
+    pub client: Option<(ClientId, Aor)>,
     /// By which flow a request leaves the pool.
     pub flow: Option<FlowToken>,
     /// The epoch this server knows, for a request handed back.

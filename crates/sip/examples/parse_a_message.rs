@@ -6,7 +6,9 @@
 
 use std::error::Error;
 
-use presently_sip::{Aor, Edits, Framing, Index, Message, Name, NameAddr, Response, Start, Uri};
+use presently_sip::{
+    Aor, Defect, Edits, Framing, Index, Message, Name, NameAddr, Response, Start, Uri,
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let bytes = match std::env::args().nth(1) {

@@ -13,6 +13,7 @@ mod flow;
 pub mod fuzz;
 mod mac;
 mod message;
+mod put;
 mod text;
 mod time;
 pub mod transaction;

@@ -8,7 +8,6 @@ mod stream;
 
 pub use defect::{Defect, ReadError};
 pub use edits::Edits;
-pub(crate) use edits::{append, put};
 pub use index::{Framing, Index};
 pub use name::{Method, Name};
 pub use stream::{BUFFER_MAX, Stream};
@@ -84,7 +83,8 @@ impl<'a> Message<'a> {
     }
 
     /// Every value of every header called `name`, split at commas outside quotes and brackets
-    /// (RFC 3261 §7.3.1); values that are not UTF-8 are left out.
+    /// (RFC 3261 §7.3.1); values that are not UTF-8 are left out. Date, Call-ID, Authorization and
+    /// their like hold one value, commas included: ask [`Message::text`] for them.
     pub fn values(&self, name: Name) -> impl Iterator<Item = &'a str> + use<'a> {
         let bytes = self.bytes;
         let headers = self.index.headers.iter();

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::message::{append, put};
+use crate::put::{append, put, put_decimal};
 use crate::{Edits, Message, Name};
 
 /// Appends the lines of one message to a buffer.
@@ -70,10 +70,9 @@ impl Response {
         status: u16,
         to_tag: &str,
     ) -> Writer<'a> {
-        append(
-            out,
-            format_args!("SIP/2.0 {status} {}\r\n", Self::reason(status)),
-        );
+        put(out, &["SIP/2.0 "]);
+        put_decimal(out, status);
+        put(out, &[" ", Self::reason(status), "\r\n"]);
         edits.write_vias(request, out);
         for name in [Name::From, Name::To, Name::CallId, Name::CSeq] {
             let Some(value) = request.header(name) else {

@@ -1,14 +1,16 @@
-//! What an operation of the SQLite store costs: CPU time, in batches of 1, 10, 30 and 100.
+//! What an operation of the `SQLite` store costs: CPU time, in batches of 1, 10, 30 and 100.
 //!
-//! Budgets on one core: a first REGISTER 45 µs in all, a refresh 30, a PUBLISH 50; so the store may take
-//! 15 to 20 µs of each in batches of about 30.
+//! Budgets on one core: a first REGISTER 45 µs in all, a refresh 30, a PUBLISH 50; so the store may
+//! take 15 to 20 µs of each in batches of about 30.
 //!
-//! `cargo run --release -p presently-store --features sqlite --example store_cost [memory|file|threaded]`
+//! `cargo run --release -p presently-store --features sqlite --example store_cost
+//! [memory|file|threaded]`
 
 #![allow(
     clippy::cast_precision_loss,
     clippy::as_conversions,
-    reason = "averages for people"
+    clippy::indexing_slicing,
+    reason = "averages for people, from tables made here"
 )]
 
 use std::error::Error;
@@ -140,8 +142,8 @@ impl Bench {
             .collect()
     }
 
-    /// Runs many rounds for each batch size and prints a line of the table. What `prepare` does is not
-    /// counted.
+    /// Runs many rounds for each batch size and prints a line of the table. What `prepare` does is
+    /// not counted.
     fn measure<P>(
         &mut self,
         what: &str,
@@ -237,7 +239,8 @@ impl Bench {
         actors
     }
 
-    /// A pool as it is on an ordinary day: each client has a binding, a publication and 5 subscriptions.
+    /// A pool as it is on an ordinary day: each client has a binding, a publication and 5
+    /// subscriptions.
     fn fill(&mut self) -> Result<(), Box<dyn Error>> {
         while self.fresh < CLIENTS {
             let phones = self.phones(100);

@@ -1,4 +1,4 @@
-//! The battery, for each SQLite back end.
+//! The battery, for each `SQLite` back end.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 

@@ -1,4 +1,5 @@
-//! Files: what can be opened, what is said of the rest, and what the threaded store does at its bounds.
+//! Files: what can be opened, what is said of the rest, and what the threaded store does at its
+//! bounds.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 

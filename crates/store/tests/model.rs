@@ -1,9 +1,12 @@
-//! Random operations against a small model: assignments, counts, epochs, versions and watchers agree.
+//! Random operations against a small model: assignments, counts, epochs, versions and watchers
+//! agree.
 //!
-//! Goal: what no single claim of the battery thinks of. Method: one seed makes one sequence; the store and
-//! the model do it side by side, in batches of random length. `SEED=n cargo test` replays one.
+//! Goal: what no single claim of the battery thinks of. Method: one seed makes one sequence; the
+//! store and the model do it side by side, in batches of random length. `SEED=n cargo test` replays
+//! one.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
+#![allow(clippy::needless_pass_by_value, reason = "a result is looked at once")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;

@@ -57,7 +57,10 @@ impl Ledger {
                     return;
                 }
                 let call_id = message.call_id().unwrap_or_default().to_owned();
-                let tag = message.from().and_then(|from| from.tag()).unwrap_or_default();
+                let tag = message
+                    .from()
+                    .and_then(|from| from.tag())
+                    .unwrap_or_default();
                 let cseq = message.cseq().map_or(0, |cseq| cseq.number);
                 let dialog = (call_id, tag.to_owned());
                 let sent = notifies.entry(dialog.clone()).or_default();
@@ -77,8 +80,14 @@ impl Ledger {
         let Some(cseq) = message.cseq().filter(|cseq| cseq.method == "NOTIFY") else {
             return;
         };
-        let tag = message.from().and_then(|from| from.tag()).unwrap_or_default();
-        let dialog = (message.call_id().unwrap_or_default().to_owned(), tag.to_owned());
+        let tag = message
+            .from()
+            .and_then(|from| from.tag())
+            .unwrap_or_default();
+        let dialog = (
+            message.call_id().unwrap_or_default().to_owned(),
+            tag.to_owned(),
+        );
         let sent = self.notifies.get_mut(&dialog);
         let sent = sent.and_then(|sent| sent.iter_mut().find(|sent| sent.cseq == cseq.number));
         if let Some(sent) = sent.filter(|_| status >= 200) {
@@ -101,7 +110,9 @@ fn note(
         if last.cseq == cseq {
             last.times += 1;
             if last.bytes != bytes {
-                broken.push(format!("law 5: {dialog:?} {cseq} was sent again with other bytes"));
+                broken.push(format!(
+                    "law 5: {dialog:?} {cseq} was sent again with other bytes"
+                ));
             }
             return;
         }
@@ -110,7 +121,10 @@ fn note(
         }
         let has_timed_out = now.since(last.at).as_secs() >= 32;
         if !last.is_answered && !has_timed_out {
-            broken.push(format!("law 5: {dialog:?} {cseq} while {} is unanswered", last.cseq));
+            broken.push(format!(
+                "law 5: {dialog:?} {cseq} while {} is unanswered",
+                last.cseq
+            ));
         }
     }
     sent.push(Sent {

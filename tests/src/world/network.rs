@@ -69,13 +69,18 @@ impl Network {
             Packet::ToMember { .. } => self.wakes,
             Packet::ToPhone { .. } | Packet::ToPool { .. } => self.phones,
         };
-        let happens = |thousandths: u32, random: &mut fastrand::Rng| random.u32(0..1000) < thousandths;
+        let happens =
+            |thousandths: u32, random: &mut fastrand::Rng| random.u32(0..1000) < thousandths;
         if happens(faults.loss, random) {
             return;
         }
         let copies = 1 + u32::from(happens(faults.repeat, random));
         for _ in 0..copies {
-            let longest = if happens(faults.delay, random) { 300_000 } else { 2_000 };
+            let longest = if happens(faults.delay, random) {
+                300_000
+            } else {
+                2_000
+            };
             let delay = Duration::from_micros(random.u64(100..longest));
             self.put(now.after(delay), packet.clone());
         }

@@ -48,8 +48,14 @@ impl Phone {
     /// Publishes open or closed with a note.
     pub fn publish(&mut self, now: Now, open: bool, note: &str) {
         let body = presently_agent::pidf(&self.aor, open, Some(note));
-        self.agent
-            .publish(now, "presence", "application/pidf+xml", body, 3600, &mut self.out);
+        self.agent.publish(
+            now,
+            "presence",
+            "application/pidf+xml",
+            body,
+            3600,
+            &mut self.out,
+        );
     }
 
     /// Takes its publication back.
@@ -104,7 +110,10 @@ impl Phone {
     /// What the last NOTIFY of a subscription said: open or not, and its first note.
     #[must_use]
     pub fn shows(&self, id: SubscriptionId) -> Option<(bool, String)> {
-        let last = self.notified().filter(|notified| notified.id == id).last()?;
+        let last = self
+            .notified()
+            .filter(|notified| notified.id == id)
+            .last()?;
         let (open, notes) = presently_agent::read_pidf(&last.body)?;
         Some((open, notes.into_iter().next().unwrap_or_default()))
     }

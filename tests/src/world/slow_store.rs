@@ -67,15 +67,19 @@ impl Store for SlowStore {
         let delay = Duration::from_micros(self.random.u64(0..LONGEST_MICROS));
         let last = self.waiting.back().map_or(now, |(due, ..)| *due);
         let due = now.after(delay).max(last);
-        self.waiting
-            .extend(batch.drain(..).map(|(ticket, operation)| (due, ticket, operation)));
+        self.waiting.extend(
+            batch
+                .drain(..)
+                .map(|(ticket, operation)| (due, ticket, operation)),
+        );
         self.tell_due();
     }
 
     fn poll(&mut self, context: &mut Context<'_>, done: &mut Vec<Completion>) -> Poll<()> {
         let now = self.latency.0.lock().expect("one thread").now;
         let mut batch = Vec::new();
-        while let Some((_, ticket, operation)) = self.waiting.pop_front_if(|(due, ..)| *due <= now) {
+        while let Some((_, ticket, operation)) = self.waiting.pop_front_if(|(due, ..)| *due <= now)
+        {
             batch.push((ticket, operation));
         }
         self.tell_due();

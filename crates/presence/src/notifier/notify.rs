@@ -58,6 +58,7 @@ pub(super) fn resend(slot: SubscriptionSlot, live: &Live, bench: &mut Bench<'_>)
     bench.out.to_balancers.push(ToBalancer {
         balancer,
         kind: Kind::Forward,
+        client: None,
         flow,
         epoch: Epoch::default(),
         head: start..bench.out.text.len(),

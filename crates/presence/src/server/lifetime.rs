@@ -6,7 +6,7 @@ use presently_pool::{Epoch, Kind};
 use presently_sip::{Now, WallTime};
 use presently_store::{Activated, Change, Operation, Outcome, Refused, Swept};
 
-use super::{Asked, Server, Timer};
+use super::{Asked, Server, TRY_AGAIN, Timer};
 use crate::actor::{Actor, State};
 use crate::held::Held;
 use crate::notifier::SubscriptionSlot;
@@ -41,7 +41,11 @@ impl Server {
                 self.advance(now, slot, out);
             }
             Ok(Outcome::Activated(None)) => self.disown(now, slot, out),
-            Err(Refused::Fenced) => self.on_fenced(now, slot, out),
+            Err(Refused::Fenced) => {
+                // This whole life is over: the program leaves, and whoever asks is answered elsewhere.
+                self.is_fenced = true;
+                self.drop_actor(slot);
+            }
             Ok(_) | Err(_) => self.wait(now, slot, out),
         }
         self.activate_missing(now, out);
@@ -120,6 +124,7 @@ impl Server {
         out.to_balancers.push(ToBalancer {
             balancer: flow.balancer,
             kind: Kind::HandBack,
+            client: held.passage.client.clone(),
             flow: Some(flow),
             epoch,
             head: start..out.text.len(),
@@ -340,7 +345,5 @@ impl Server {
 
 /// After a restart or takeover nothing expires for this long.
 const GRACE: Duration = Duration::from_mins(1);
-/// How soon what waits for the store is tried again.
-const TRY_AGAIN: Duration = Duration::from_millis(250);
 /// Activations under way at a time after a start: paced, so that a request is not kept waiting behind all.
 const ACTIVATIONS_AT_ONCE: usize = 64;

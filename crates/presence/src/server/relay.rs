@@ -186,6 +186,7 @@ impl Leg {
         out.to_balancers.push(ToBalancer {
             balancer: self.flow.balancer,
             kind: Kind::Forward,
+            client: None,
             flow: Some(self.flow),
             epoch: Epoch::default(),
             head: start..out.text.len(),

@@ -39,7 +39,9 @@ impl Host {
             return;
         }
         self.members = members.into();
-        let alive = members.iter().filter(|member| member.state == MemberState::Alive);
+        let alive = members
+            .iter()
+            .filter(|member| member.state == MemberState::Alive);
         let peers: Vec<_> = alive
             .filter_map(|member| Some((member.membership(), member.oob?)))
             .collect();

@@ -51,8 +51,16 @@ impl Host {
             };
             let edits = forward.edits(&hosted.out.text);
             let servers = &mut self.servers;
-            match servers.iter_mut().find(|one| one.me.member == forward.server) {
-                Some(server) => server.take(now, &forward.passage, message, (&edits, forward.vias_removed)),
+            match servers
+                .iter_mut()
+                .find(|one| one.me.member == forward.server)
+            {
+                Some(server) => server.take(
+                    now,
+                    &forward.passage,
+                    message,
+                    (&edits, forward.vias_removed),
+                ),
                 None => self.to_links.push(LinkMessage {
                     from: hosted.me.member,
                     to: forward.server,
@@ -101,7 +109,7 @@ impl Host {
                 let text = std::mem::take(&mut server.out.text);
                 let from = server.me.member;
                 for message in messages.drain(..) {
-                    self.to_balancer(now, from, &message, &text);
+                    self.deliver(now, from, &message, &text);
                 }
                 if let Some(server) = self.servers.get_mut(place) {
                     server.out.to_balancers = messages;
@@ -116,16 +124,19 @@ impl Host {
         }
     }
 
-    fn to_balancer(&mut self, now: Now, from: MemberId, message: &ToBalancer, text: &[u8]) {
+    fn deliver(&mut self, now: Now, from: MemberId, message: &ToBalancer, text: &[u8]) {
         let head = text.get(message.head.clone()).unwrap_or_default();
         let passage = Passage {
             kind: message.kind,
-            client: None,
+            client: message.client.clone(),
             epoch: message.epoch,
             flow: message.flow,
             advertised: None,
         };
-        let own = self.balancer.as_mut().filter(|one| one.me.member == message.balancer);
+        let own = self
+            .balancer
+            .as_mut()
+            .filter(|one| one.me.member == message.balancer);
         let Some(hosted) = own else {
             let text = with_passage(&passage, head, &message.body);
             self.to_links.push(LinkMessage {
@@ -153,7 +164,9 @@ impl Host {
             for event in hosted.links.out.events.drain(..) {
                 match event {
                     Event::Woken(wake) => hosted.machine.handle_wake(&wake, &mut hosted.out),
-                    Event::Gap { .. } | Event::Reset { .. } => hosted.machine.sweep(&mut hosted.out),
+                    Event::Gap { .. } | Event::Reset { .. } => {
+                        hosted.machine.sweep(&mut hosted.out);
+                    }
                     _ => {}
                 }
             }
@@ -178,8 +191,9 @@ impl Host {
     fn submit(&mut self) {
         if let Some(hosted) = &mut self.balancer {
             let operations = hosted.out.operations.drain(..);
-            self.batch
-                .extend(operations.map(|(ticket, operation)| (tagged(BALANCER, ticket), operation)));
+            self.batch.extend(
+                operations.map(|(ticket, operation)| (tagged(BALANCER, ticket), operation)),
+            );
         }
         for (place, hosted) in self.servers.iter_mut().enumerate() {
             let owner = u64::try_from(place).unwrap_or_default() + FIRST_SERVER;
@@ -220,6 +234,7 @@ impl Host {
                         .machine
                         .handle_completion(now, completion, &mut hosted.out);
                 }
+                self.is_fenced |= self.balancer.as_ref().is_some_and(|one| one.out.fenced);
                 self.forward(now, None);
             }
             server => {
@@ -303,7 +318,10 @@ fn with_passage(passage: &Passage, head: &[u8], body: &[u8]) -> Bytes {
     let mut envelope = String::from("Presently: ");
     passage.write(&mut envelope);
     envelope.push_str("\r\n");
-    let line = head.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let line = head
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .map_or(0, |at| at + 1);
     let (start, rest) = head.split_at(line);
     let mut text = Vec::with_capacity(head.len() + envelope.len() + body.len());
     for part in [start, envelope.as_bytes(), rest, body] {

@@ -70,7 +70,12 @@ impl Stream {
             return self.wait();
         }
         (self.size, self.searched, self.crlfs) = (None, 0, 0);
-        Ok(Some(self.buffer.split_to(size).freeze()))
+        let message = self.buffer.split_to(size).freeze();
+        if self.buffer.is_empty() {
+            // Most connections are idle most of the time, and there are many: keep no memory.
+            self.buffer = BytesMut::new();
+        }
+        Ok(Some(message))
     }
 
     /// More is needed; after an overrun no more is taken.

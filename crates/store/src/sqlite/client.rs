@@ -138,7 +138,8 @@ pub(super) fn is_owned(
     Ok(row == Some((server.0, epoch.0)))
 }
 
-/// Makes the row a tombstone until `release_at` if nothing of the client lives; says whether it did.
+/// Makes the row a tombstone until `release_at` if nothing of the client lives; says whether it
+/// did.
 pub(super) fn release(
     batch: &mut Batch<'_>,
     client: ClientId,
@@ -177,7 +178,8 @@ fn row(connection: &Connection, client: &Aor) -> rusqlite::Result<Option<Row>> {
         .optional()
 }
 
-/// Inserts the row of a new client. Its id is its first epoch: from the counter, so never used again.
+/// Inserts the row of a new client. Its id is its first epoch: from the counter, so never used
+/// again.
 fn insert(
     connection: &Connection,
     client: &Aor,

@@ -16,8 +16,8 @@ use super::schema;
 pub struct Settings {
     /// What a commit survives.
     pub durability: Durability,
-    /// How many clients may be assigned at once; above it `Assign` is refused with `Full`. A million
-    /// clients take about 1 GB.
+    /// How many clients may be assigned at once; above it `Assign` is refused with `Full`. A
+    /// million clients take about 1 GB.
     pub max_clients: u64,
     /// How long a transaction waits for other processes that use the same file. Longer than a
     /// checkpoint on a slow disk, shorter than the 20 s for which a server holds requests.
@@ -93,8 +93,8 @@ pub(super) fn memory() -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// Opens the file, makes it (readable by its owner only: the pool's key is in it) when it is not there,
-/// and brings it to the present schema.
+/// Opens the file, makes it (readable by its owner only: the pool's key is in it) when it is not
+/// there, and brings it to the present schema.
 pub(super) fn file(path: &Path, settings: &Settings) -> Result<Connection, OpenError> {
     make(path)?;
     let mut connection = Connection::open_with_flags(path, flags())?;
@@ -188,11 +188,11 @@ pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
 
 /// More than there are statements in this module, so that none is compiled twice.
 const STATEMENTS: usize = 128;
-/// 16 MiB of pages (a negative number is KiB). A commit that has split a page looks through the whole
-/// cache: 64 MiB made a first REGISTER dearer by a third, 4 MiB reads by half (measured).
+/// 16 MiB of pages (a negative number is KiB). A commit that has split a page looks through the
+/// whole cache: 64 MiB made a first REGISTER dearer by a third, 4 MiB reads by half (measured).
 const CACHE_KIB: i64 = -16_384;
-/// None: a mapped page is looked for in the log at each use, a cached one only once. Mapping doubled the
-/// cost of finding 100 watchers (measured).
+/// None: a mapped page is looked for in the log at each use, a cached one only once. Mapping
+/// doubled the cost of finding 100 watchers (measured).
 const MMAP_BYTES: i64 = 0;
 /// The log file is cut to this size when it starts over.
 pub(super) const JOURNAL_BYTES: i64 = 1_048_576;

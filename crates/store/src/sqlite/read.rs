@@ -313,7 +313,8 @@ fn sweep(connection: &Connection, by: Membership, since: u64) -> Result<Swept, F
     })
 }
 
-/// From 0 it goes through what the server's clients watch; else through what has changed, which is less.
+/// From 0 it goes through what the server's clients watch; else through what has changed, which is
+/// less.
 fn changed(
     connection: &Connection,
     server: MemberId,
