@@ -23,7 +23,8 @@ impl Actor {
         name: &'static str,
         pool: std::net::SocketAddr,
     ) -> Result<Self, String> {
-        let aor = Aor::parse(&format!("sip:{name}@127.0.0.1")).map_err(|error| error.to_string())?;
+        let aor =
+            Aor::parse(&format!("sip:{name}@127.0.0.1")).map_err(|error| error.to_string())?;
         let phone = Phone::open(aor.clone(), pool).await;
         let phone = phone.map_err(|error| error.to_string())?;
         let (asks, asked) = mpsc::channel(16);

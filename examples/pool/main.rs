@@ -95,7 +95,9 @@ fn start(port: u16, store: &Path) -> Result<(Running, u16), String> {
         match presently::start(config(candidate, store)) {
             Ok(pool) => return Ok((pool, candidate)),
             Err(error) if error.is_address_taken() => {
-                println!("127.0.0.1:{candidate} is taken by another program; trying the next port.");
+                println!(
+                    "127.0.0.1:{candidate} is taken by another program; trying the next port."
+                );
             }
             Err(error) => return Err(describe(&error)),
         }
@@ -131,7 +133,10 @@ fn print_pool(pool: &Running, store: &Path) {
     let addresses = pool.addresses();
     println!("The pool is running:");
     for (protocol, address) in &addresses.listen {
-        println!("  phones reach the balancer by {} at {address}", protocol.token());
+        println!(
+            "  phones reach the balancer by {} at {address}",
+            protocol.token()
+        );
     }
     for (name, oob, _) in &addresses.members {
         println!("  {name} hears out of band at {oob}");

@@ -13,7 +13,6 @@ use crate::cast::Actor;
 
 /// The pool as the story sees it.
 pub(crate) struct Scene {
-    pub(crate) pool: SocketAddr,
     pub(crate) actors: Vec<Actor>,
     store: Reading,
     control: Control,
@@ -38,7 +37,6 @@ impl Scene {
             actors.push(Actor::enter(name, pool).await?);
         }
         Ok(Self {
-            pool,
             actors,
             store,
             control,
@@ -48,19 +46,27 @@ impl Scene {
     /// The phone of `name`.
     pub(crate) fn actor(&mut self, name: &str) -> &mut Actor {
         let mut actors = self.actors.iter_mut();
-        actors.find(|actor| actor.name == name).expect("one of the cast")
+        actors
+            .find(|actor| actor.name == name)
+            .expect("one of the cast")
     }
 
     /// From the store: the server of `client`.
     pub(crate) fn server_of(&mut self, client: &Aor) -> Result<String, String> {
-        let state = self.store.client(client).map_err(|error| error.to_string())?;
+        let state = self
+            .store
+            .client(client)
+            .map_err(|error| error.to_string())?;
         let server = state.and_then(|state| state.server);
         Ok(server.map_or_else(|| "no server".to_owned(), |name| name.to_string()))
     }
 
     /// From the store: the version of the presence document of `client`.
     pub(crate) fn version_of(&mut self, client: &Aor) -> Result<u64, String> {
-        let state = self.store.client(client).map_err(|error| error.to_string())?;
+        let state = self
+            .store
+            .client(client)
+            .map_err(|error| error.to_string())?;
         let documents = state.map(|state| state.documents).unwrap_or_default();
         Ok(documents.first().map_or(0, |document| document.version.0))
     }
@@ -94,7 +100,11 @@ impl Scene {
 
     /// From the metrics: what each server has been woken by up to now.
     pub(crate) async fn woken(&self) -> Result<BTreeMap<String, Woken>, String> {
-        let snapshot = self.control.snapshot().await.ok_or("the pool does not answer")?;
+        let snapshot = self
+            .control
+            .snapshot()
+            .await
+            .ok_or("the pool does not answer")?;
         let servers = snapshot.servers.iter().map(|server| {
             let woken = Woken {
                 datagrams: server.links.frames_taken,

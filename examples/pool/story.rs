@@ -24,7 +24,9 @@ pub(crate) async fn tell(scene: &mut Scene) -> Result<(), String> {
         within(&what, watch(scene, name, "alice")).await?;
     }
     println!("   subscriptions: {}", scene.subscriptions()?);
-    println!("\n3. alice says where she is: one commit, one wake for each other server with a watcher.");
+    println!(
+        "\n3. alice says where she is: one commit, one wake for each other server with a watcher."
+    );
     let everybody = ["bob", "carol", "dave"];
     let news = News::open("alice", "in the garden");
     within("alice publishes", publish(scene, &news, &everybody)).await?;
@@ -53,25 +55,29 @@ impl News {
 }
 
 /// Gives `step` its two seconds.
-async fn within(
-    what: &str,
-    step: impl Future<Output = Result<(), String>>,
-) -> Result<(), String> {
+async fn within(what: &str, step: impl Future<Output = Result<(), String>>) -> Result<(), String> {
     match tokio::time::timeout(STEP_BOUND, step).await {
         Ok(done) => done.map_err(|reason| format!("{what}: {reason}")),
-        Err(_) => Err(format!("{what}: not everything was seen within {STEP_BOUND:?}")),
+        Err(_) => Err(format!(
+            "{what}: not everything was seen within {STEP_BOUND:?}"
+        )),
     }
 }
 
 async fn log_on(scene: &mut Scene, name: &str) -> Result<(), String> {
     let actor = scene.actor(name);
     let aor = actor.aor.clone();
-    let asked = actor.ask(|agent, now, out| agent.register(now, 600, out)).await;
+    let asked = actor
+        .ask(|agent, now, out| agent.register(now, 600, out))
+        .await;
     let registered = |event: &Event| matches!(event, Event::Registered { .. }).then_some(());
     let (at, ()) = actor.hear(registered).await?;
     let server = scene.server_of(&aor)?;
     let clients = scene.clients()?;
-    println!("   {name:<6} is at {server} after {}   clients: {clients}", span(asked, at));
+    println!(
+        "   {name:<6} is at {server} after {}   clients: {clients}",
+        span(asked, at)
+    );
     Ok(())
 }
 
@@ -103,7 +109,10 @@ async fn publish(scene: &mut Scene, news: &News, watchers: &[&str]) -> Result<()
     print_commit(scene, news.presentity, &aor, span(asked, at))?;
     for watcher in watchers {
         let is_news = |text: &str| text.contains(news.note);
-        let heard = scene.actor(watcher).hear(|event| shown(event, is_news)).await;
+        let heard = scene
+            .actor(watcher)
+            .hear(|event| shown(event, is_news))
+            .await;
         print_told(scene, watcher, asked, heard?)?;
     }
     print_woken(&before, &scene.woken().await?);
@@ -124,7 +133,10 @@ async fn go_offline(scene: &mut Scene, name: &str, watcher: &str) -> Result<(), 
     let (at, ()) = actor.hear(gone).await?;
     print_commit(scene, name, &aor, span(asked, at))?;
     let is_closed = |text: &str| text.starts_with("closed");
-    let heard = scene.actor(watcher).hear(|event| shown(event, is_closed)).await;
+    let heard = scene
+        .actor(watcher)
+        .hear(|event| shown(event, is_closed))
+        .await;
     print_told(scene, watcher, asked, heard?)?;
     print_woken(&before, &scene.woken().await?);
     println!("   clients: {}", scene.clients()?);

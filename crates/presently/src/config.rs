@@ -18,9 +18,7 @@ use presently_presence::package::Packages;
 pub use self::error::ConfigError;
 pub use self::file::FileError;
 pub use self::listen::{Advertise, InvalidListen, Listen};
-pub use self::settings::{
-    Auth, ExpiresTable, InvalidStore, LogFormat, Role, Settings, StorePath,
-};
+pub use self::settings::{Auth, ExpiresTable, InvalidStore, LogFormat, Role, Settings, StorePath};
 
 /// What one process of a pool is and does.
 #[derive(Clone, Debug)]
@@ -106,7 +104,10 @@ fn check_flags_of(role: Role, settings: &Settings) -> Result<(), ConfigError> {
         ("listen", !settings.listen.is_empty() && is_server),
         ("domain", !settings.domains.is_empty() && is_server),
     ];
-    match misplaced.into_iter().find(|(_, is_misplaced)| *is_misplaced) {
+    match misplaced
+        .into_iter()
+        .find(|(_, is_misplaced)| *is_misplaced)
+    {
         Some((flag, _)) => Err(ConfigError::Misplaced { flag, role }),
         None => Ok(()),
     }
@@ -124,7 +125,10 @@ fn members(
         let servers = (1..=count).map(|number| MemberConfig::here(format!("s{number}")));
         return Ok((Some(MemberConfig::here("b1".to_owned())), servers.collect()));
     }
-    let name = settings.name.clone().ok_or(ConfigError::Nameless { role })?;
+    let name = settings
+        .name
+        .clone()
+        .ok_or(ConfigError::Nameless { role })?;
     if !is_name(&name) {
         return Err(ConfigError::Name { name });
     }
@@ -205,7 +209,9 @@ fn check_listeners(
 fn default_listeners() -> Vec<Listen> {
     let texts = ["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"];
     let listeners = texts.into_iter().map(str::parse);
-    listeners.collect::<Result<_, _>>().expect("both are listeners")
+    listeners
+        .collect::<Result<_, _>>()
+        .expect("both are listeners")
 }
 
 /// Three servers show what a pool does: one publishes, one is woken, one sleeps on.
@@ -217,7 +223,8 @@ const LISTENERS_MAX: usize = 32;
 /// The longest label of a host name.
 const NAME_BYTES_MAX: usize = 63;
 /// The members find each other's ports in the store.
-const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+const ANY_PORT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 #[cfg(test)]
 mod tests;

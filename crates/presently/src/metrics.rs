@@ -79,7 +79,9 @@ impl Collector for Snapshot {
         write_family(&mut encoder, SERVER, servers, |server| &server.counters)?;
         write_family(&mut encoder, OOB, servers, |server| &server.links)?;
         let gauges: [Gauge; 2] = [
-            ("presence_clients", "Clients in memory", |server| server.clients),
+            ("presence_clients", "Clients in memory", |server| {
+                server.clients
+            }),
             ("presence_subscriptions", "Subscriptions held", |server| {
                 server.subscriptions
             }),
@@ -147,7 +149,11 @@ fn write_gauge(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Result<()
     let gauges = [
         ("transport_connections", "Connections open", connections),
         ("pool_members", "Members that have not left", members),
-        ("pool_ready", "1 while the store confirms our beats", i64::from(now.is_ready)),
+        (
+            "pool_ready",
+            "1 while the store confirms our beats",
+            i64::from(now.is_ready),
+        ),
     ];
     for (name, help, value) in gauges {
         let encoder = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
@@ -158,127 +164,301 @@ fn write_gauge(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Result<()
 
 const HOST: &[Metric<host::Counters>] = &[
     ("host_turns", "Turns of the loop", |it| it.turns),
-    ("host_batches", "Batches given to the store", |it| it.batches),
-    ("host_operations", "Operations given to the store", |it| it.operations),
-    ("host_completions_refused", "Operations the store refused", |it| {
-        it.completions_refused
+    ("host_batches", "Batches given to the store", |it| {
+        it.batches
     }),
-    ("host_messages_unreadable", "Messages of phones that were no SIP", |it| {
-        it.messages_unreadable
+    ("host_operations", "Operations given to the store", |it| {
+        it.operations
     }),
-    ("host_link_messages_unreadable", "Messages of members that were none", |it| {
-        it.link_messages_unreadable
-    }),
+    (
+        "host_completions_refused",
+        "Operations the store refused",
+        |it| it.completions_refused,
+    ),
+    (
+        "host_messages_unreadable",
+        "Messages of phones that were no SIP",
+        |it| it.messages_unreadable,
+    ),
+    (
+        "host_link_messages_unreadable",
+        "Messages of members that were none",
+        |it| it.link_messages_unreadable,
+    ),
     ("host_beats", "Beats sent to the store", |it| it.beats),
 ];
 
 const TRANSPORT: &[Metric<presently_transport::Counters>] = &[
-    ("transport_datagrams_received", "SIP datagrams taken", |it| it.datagrams_received),
-    ("transport_datagrams_sent", "SIP datagrams sent", |it| it.datagrams_sent),
-    ("transport_datagrams_dropped", "SIP datagrams the socket had no room for", |it| {
-        it.datagrams_dropped
+    (
+        "transport_datagrams_received",
+        "SIP datagrams taken",
+        |it| it.datagrams_received,
+    ),
+    ("transport_datagrams_sent", "SIP datagrams sent", |it| {
+        it.datagrams_sent
     }),
-    ("transport_datagrams_refused", "SIP datagrams the system would not send", |it| {
-        it.datagrams_refused
-    }),
-    ("transport_messages_received", "SIP messages taken from streams", |it| {
-        it.messages_received
-    }),
-    ("transport_messages_sent", "SIP messages given to streams", |it| it.messages_sent),
-    ("transport_messages_undeliverable", "SIP messages for a flow that is gone", |it| {
-        it.messages_undeliverable
-    }),
+    (
+        "transport_datagrams_dropped",
+        "SIP datagrams the socket had no room for",
+        |it| it.datagrams_dropped,
+    ),
+    (
+        "transport_datagrams_refused",
+        "SIP datagrams the system would not send",
+        |it| it.datagrams_refused,
+    ),
+    (
+        "transport_messages_received",
+        "SIP messages taken from streams",
+        |it| it.messages_received,
+    ),
+    (
+        "transport_messages_sent",
+        "SIP messages given to streams",
+        |it| it.messages_sent,
+    ),
+    (
+        "transport_messages_undeliverable",
+        "SIP messages for a flow that is gone",
+        |it| it.messages_undeliverable,
+    ),
     ("transport_pings", "Keep-alives", |it| it.pings),
-    ("transport_connections_accepted", "Connections accepted", |it| it.accepted),
-    ("transport_connections_opened", "Connections opened", |it| it.opened),
-    ("transport_connections_failed", "Connections that failed to open", |it| it.failed),
-    ("transport_connections_refused", "Connections refused at the bound", |it| it.refused),
-    ("transport_connections_evicted", "Silent connections closed to make room", |it| {
-        it.evicted
+    (
+        "transport_connections_accepted",
+        "Connections accepted",
+        |it| it.accepted,
+    ),
+    ("transport_connections_opened", "Connections opened", |it| {
+        it.opened
     }),
-    ("transport_connections_timed_out", "Connections closed by a time limit", |it| {
-        it.closed_silent + it.closed_slow + it.closed_stalled
-    }),
-    ("transport_connections_malformed", "Connections closed for what they carried", |it| {
-        it.closed_framing
-    }),
+    (
+        "transport_connections_failed",
+        "Connections that failed to open",
+        |it| it.failed,
+    ),
+    (
+        "transport_connections_refused",
+        "Connections refused at the bound",
+        |it| it.refused,
+    ),
+    (
+        "transport_connections_evicted",
+        "Silent connections closed to make room",
+        |it| it.evicted,
+    ),
+    (
+        "transport_connections_timed_out",
+        "Connections closed by a time limit",
+        |it| it.closed_silent + it.closed_slow + it.closed_stalled,
+    ),
+    (
+        "transport_connections_malformed",
+        "Connections closed for what they carried",
+        |it| it.closed_framing,
+    ),
 ];
 
 const LINKS: &[Metric<LinkCounters>] = &[
-    ("link_connections_opened", "Links to other members opened", |it| it.opened),
-    ("link_connections_broken", "Links to other members lost", |it| it.broken),
+    (
+        "link_connections_opened",
+        "Links to other members opened",
+        |it| it.opened,
+    ),
+    (
+        "link_connections_broken",
+        "Links to other members lost",
+        |it| it.broken,
+    ),
     ("link_connections_refused", "Links refused", |it| it.refused),
-    ("link_messages_dropped", "Messages for a member without a link", |it| {
-        it.messages_dropped
-    }),
+    (
+        "link_messages_dropped",
+        "Messages for a member without a link",
+        |it| it.messages_dropped,
+    ),
 ];
 
 const BALANCER: &[Metric<presently_balancer::Counters>] = &[
-    ("balancer_requests_forwarded", "Requests of phones given to servers", |it| {
-        it.requests_forwarded
-    }),
-    ("balancer_requests_sent", "Requests of servers sent to phones", |it| it.requests_sent),
-    ("balancer_responses_sent", "Responses of servers sent to phones", |it| it.responses_sent),
-    ("balancer_responses_forwarded", "Responses of phones given to servers", |it| {
-        it.responses_forwarded
-    }),
-    ("balancer_requests_answered", "Requests answered by the balancer itself", |it| {
-        it.answered
-    }),
-    ("balancer_requests_unavailable", "Requests answered 503", |it| it.unavailable),
-    ("balancer_branches_refused", "Responses to nothing of ours", |it| it.branches_refused),
-    ("balancer_routes_refused", "Requests with a forged route", |it| it.routes_refused),
-    ("balancer_loops_refused", "Requests that had been here before", |it| it.loops_refused),
-    ("balancer_assignments_known", "Assignments found in memory", |it| it.assignments_known),
-    ("balancer_assignments_asked", "Assignments asked of the store", |it| {
-        it.assignments_asked
-    }),
-    ("balancer_requests_held", "Requests that waited for an assignment", |it| it.held),
-    ("balancer_requests_expired", "Requests that waited too long", |it| it.waiting_expired),
-    ("balancer_requests_handed_back", "Requests a server gave back", |it| it.handed_back),
-    ("balancer_messages_undeliverable", "Messages that could not leave", |it| {
-        it.undeliverable
-    }),
+    (
+        "balancer_requests_forwarded",
+        "Requests of phones given to servers",
+        |it| it.requests_forwarded,
+    ),
+    (
+        "balancer_requests_sent",
+        "Requests of servers sent to phones",
+        |it| it.requests_sent,
+    ),
+    (
+        "balancer_responses_sent",
+        "Responses of servers sent to phones",
+        |it| it.responses_sent,
+    ),
+    (
+        "balancer_responses_forwarded",
+        "Responses of phones given to servers",
+        |it| it.responses_forwarded,
+    ),
+    (
+        "balancer_requests_answered",
+        "Requests answered by the balancer itself",
+        |it| it.answered,
+    ),
+    (
+        "balancer_requests_unavailable",
+        "Requests answered 503",
+        |it| it.unavailable,
+    ),
+    (
+        "balancer_branches_refused",
+        "Responses to nothing of ours",
+        |it| it.branches_refused,
+    ),
+    (
+        "balancer_routes_refused",
+        "Requests with a forged route",
+        |it| it.routes_refused,
+    ),
+    (
+        "balancer_loops_refused",
+        "Requests that had been here before",
+        |it| it.loops_refused,
+    ),
+    (
+        "balancer_assignments_known",
+        "Assignments found in memory",
+        |it| it.assignments_known,
+    ),
+    (
+        "balancer_assignments_asked",
+        "Assignments asked of the store",
+        |it| it.assignments_asked,
+    ),
+    (
+        "balancer_requests_held",
+        "Requests that waited for an assignment",
+        |it| it.held,
+    ),
+    (
+        "balancer_requests_expired",
+        "Requests that waited too long",
+        |it| it.waiting_expired,
+    ),
+    (
+        "balancer_requests_handed_back",
+        "Requests a server gave back",
+        |it| it.handed_back,
+    ),
+    (
+        "balancer_messages_undeliverable",
+        "Messages that could not leave",
+        |it| it.undeliverable,
+    ),
 ];
 
 const SERVER: &[Metric<presently_presence::Counters>] = &[
-    ("presence_requests_received", "Requests taken", |it| it.requests_received),
-    ("presence_requests_refused", "Requests refused", |it| it.requests_refused),
-    ("presence_requests_held", "Requests that waited", |it| it.requests_held),
-    ("presence_requests_handed_back", "Requests of clients of other servers", |it| {
-        it.requests_handed_back
+    ("presence_requests_received", "Requests taken", |it| {
+        it.requests_received
     }),
-    ("presence_requests_repeated", "Requests seen before", |it| it.requests_repeated),
+    ("presence_requests_refused", "Requests refused", |it| {
+        it.requests_refused
+    }),
+    ("presence_requests_held", "Requests that waited", |it| {
+        it.requests_held
+    }),
+    (
+        "presence_requests_handed_back",
+        "Requests of clients of other servers",
+        |it| it.requests_handed_back,
+    ),
+    ("presence_requests_repeated", "Requests seen before", |it| {
+        it.requests_repeated
+    }),
     ("presence_commits", "Writes committed", |it| it.commits),
-    ("presence_commits_refused", "Writes refused", |it| it.commits_refused),
-    ("presence_documents_written", "Documents written", |it| it.documents_written),
-    ("presence_documents_read", "Documents read", |it| it.documents_read),
-    ("presence_tuples_dropped", "Tuples that did not fit a document", |it| it.tuples_dropped),
-    ("presence_wakes_sent", "Wakes for other servers", |it| it.wakes_sent),
-    ("presence_wakes_received", "Wakes from other servers", |it| it.wakes_received),
-    ("presence_notifies_sent", "NOTIFYs sent", |it| it.notifies_sent),
-    ("presence_notifies_resent", "NOTIFYs sent again", |it| it.notifies_resent),
-    ("presence_notifies_answered", "NOTIFYs answered", |it| it.notifies_answered),
-    ("presence_notifies_refused", "NOTIFYs refused", |it| it.notifies_refused),
-    ("presence_notifies_timed_out", "NOTIFYs without an answer", |it| it.notifies_timed_out),
+    ("presence_commits_refused", "Writes refused", |it| {
+        it.commits_refused
+    }),
+    ("presence_documents_written", "Documents written", |it| {
+        it.documents_written
+    }),
+    ("presence_documents_read", "Documents read", |it| {
+        it.documents_read
+    }),
+    (
+        "presence_tuples_dropped",
+        "Tuples that did not fit a document",
+        |it| it.tuples_dropped,
+    ),
+    ("presence_wakes_sent", "Wakes for other servers", |it| {
+        it.wakes_sent
+    }),
+    (
+        "presence_wakes_received",
+        "Wakes from other servers",
+        |it| it.wakes_received,
+    ),
+    ("presence_notifies_sent", "NOTIFYs sent", |it| {
+        it.notifies_sent
+    }),
+    ("presence_notifies_resent", "NOTIFYs sent again", |it| {
+        it.notifies_resent
+    }),
+    ("presence_notifies_answered", "NOTIFYs answered", |it| {
+        it.notifies_answered
+    }),
+    ("presence_notifies_refused", "NOTIFYs refused", |it| {
+        it.notifies_refused
+    }),
+    (
+        "presence_notifies_timed_out",
+        "NOTIFYs without an answer",
+        |it| it.notifies_timed_out,
+    ),
     ("presence_sweeps", "Sweeps of the store", |it| it.sweeps),
-    ("presence_sweeps_found", "Changes that a sweep found", |it| it.sweeps_found),
-    ("presence_activations", "Clients brought to memory", |it| it.activations),
-    ("presence_messages_relayed", "MESSAGEs relayed", |it| it.messages_relayed),
+    (
+        "presence_sweeps_found",
+        "Changes that a sweep found",
+        |it| it.sweeps_found,
+    ),
+    ("presence_activations", "Clients brought to memory", |it| {
+        it.activations
+    }),
+    ("presence_messages_relayed", "MESSAGEs relayed", |it| {
+        it.messages_relayed
+    }),
 ];
 
 const OOB: &[Metric<presently_oob::Counters>] = &[
-    ("oob_frames_sent", "Datagrams with wakes sent", |it| it.frames_sent),
-    ("oob_controls_sent", "Heartbeats and repair requests sent", |it| it.controls_sent),
-    ("oob_items_sent", "Items sent", |it| it.items_sent),
-    ("oob_frames_taken", "Datagrams with wakes taken", |it| it.frames_taken),
-    ("oob_items_taken", "Items taken", |it| it.items_taken),
-    ("oob_frames_repaired", "Datagrams sent again", |it| it.frames_repaired),
-    ("oob_repairs_asked", "Repairs asked for", |it| it.repairs_asked),
-    ("oob_gaps", "Losses that were not repaired", |it| it.gaps),
-    ("oob_items_dropped", "Items that had no link or no room", |it| it.items_dropped),
-    ("oob_frames_refused", "Datagrams that were forged, broken or not for us", |it| {
-        it.forged + it.malformed + it.misdirected + it.unknown_sender + it.old_incarnation
+    ("oob_frames_sent", "Datagrams with wakes sent", |it| {
+        it.frames_sent
     }),
-    ("oob_frames_repeated", "Datagrams heard before", |it| it.repeated),
+    (
+        "oob_controls_sent",
+        "Heartbeats and repair requests sent",
+        |it| it.controls_sent,
+    ),
+    ("oob_items_sent", "Items sent", |it| it.items_sent),
+    ("oob_frames_taken", "Datagrams with wakes taken", |it| {
+        it.frames_taken
+    }),
+    ("oob_items_taken", "Items taken", |it| it.items_taken),
+    ("oob_frames_repaired", "Datagrams sent again", |it| {
+        it.frames_repaired
+    }),
+    ("oob_repairs_asked", "Repairs asked for", |it| {
+        it.repairs_asked
+    }),
+    ("oob_gaps", "Losses that were not repaired", |it| it.gaps),
+    (
+        "oob_items_dropped",
+        "Items that had no link or no room",
+        |it| it.items_dropped,
+    ),
+    (
+        "oob_frames_refused",
+        "Datagrams that were forged, broken or not for us",
+        |it| it.forged + it.malformed + it.misdirected + it.unknown_sender + it.old_incarnation,
+    ),
+    ("oob_frames_repeated", "Datagrams heard before", |it| {
+        it.repeated
+    }),
 ];

@@ -35,6 +35,8 @@ impl Phone {
         };
         let socket = UdpSocket::bind(any).await?;
         socket.connect(pool).await?;
+        // Until the runtime has seen the socket once, it takes nothing to send.
+        socket.writable().await?;
         let sent_by = socket.local_addr()?.to_string();
         let config = Config::new(aor, Protocol::Udp, &sent_by, rand::random());
         Ok(Self {

@@ -84,7 +84,9 @@ impl Reading {
         self.store.submit(&mut vec![(Ticket(0), operation)]);
         let mut done = Vec::new();
         // Inline: what was submitted is done.
-        let _ = self.store.poll(&mut Context::from_waker(Waker::noop()), &mut done);
+        let _ = self
+            .store
+            .poll(&mut Context::from_waker(Waker::noop()), &mut done);
         let result = done.pop().map(|completion| completion.result);
         result
             .unwrap_or(Err(Refused::Unavailable))

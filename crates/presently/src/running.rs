@@ -59,11 +59,12 @@ fn run(
         let pool = Pool::open_with_admin(config).await?;
         // Whoever started it may have gone.
         let _ = ready.send(Ok((pool.addresses().clone(), pool.control())));
-        Ok(pool.run(async {
-            // An error says that the handle was dropped: that stops it too.
-            let _ = stopped.await;
-        })
-        .await)
+        Ok(pool
+            .run(async {
+                // An error says that the handle was dropped: that stops it too.
+                let _ = stopped.await;
+            })
+            .await)
     })
 }
 

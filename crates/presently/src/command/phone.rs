@@ -82,7 +82,9 @@ pub(crate) async fn publish(args: Publish) -> Result<(), Box<dyn Error>> {
             _ = tokio::signal::ctrl_c() => return unpublish(phone).await,
         };
         match event {
-            Event::Published { expires_secs, etag, .. } if is_first => {
+            Event::Published {
+                expires_secs, etag, ..
+            } if is_first => {
                 is_first = false;
                 print_published(&args, expires_secs, etag.map(|etag| etag.to_string()));
                 if args.expires.is_some() {
@@ -128,13 +130,25 @@ async fn unpublish(mut phone: Phone) -> Result<(), Box<dyn Error>> {
 /// What the phone cannot mend by itself ends the command.
 fn fail(event: &Event) -> Result<(), Box<dyn Error>> {
     let text = match event {
-        Event::PublishFailed { status, again_in: None, .. } => {
+        Event::PublishFailed {
+            status,
+            again_in: None,
+            ..
+        } => {
             format!("the pool refused the PUBLISH: {status}")
         }
-        Event::SubscribeFailed { status, again_in: None, .. } => {
+        Event::SubscribeFailed {
+            status,
+            again_in: None,
+            ..
+        } => {
             format!("the pool refused the SUBSCRIBE: {status}")
         }
-        Event::SubscriptionEnded { reason, again_in: None, .. } => {
+        Event::SubscriptionEnded {
+            reason,
+            again_in: None,
+            ..
+        } => {
             format!("the subscription is over: {reason:?}")
         }
         Event::TimedOut { again_in: None, .. } => "the pool does not answer".to_owned(),

@@ -134,7 +134,10 @@ impl Client {
         }
         for row in &self.bindings {
             let (contact, agent) = (&row.contact, &row.user_agent);
-            println!("  binding      {contact} ({agent}), {} s", row.expires_in_secs);
+            println!(
+                "  binding      {contact} ({agent}), {} s",
+                row.expires_in_secs
+            );
         }
         for row in &self.publications {
             let (package, tag, bytes) = (&row.package, &row.entity_tag, row.bytes);
@@ -146,7 +149,10 @@ impl Client {
         }
         for row in &self.watches {
             let (presentity, package) = (&row.presentity, &row.package);
-            println!("  watches      {presentity} {package}, {} s", row.expires_in_secs);
+            println!(
+                "  watches      {presentity} {package}, {} s",
+                row.expires_in_secs
+            );
         }
         for row in &self.watchers {
             let server = row.server.as_deref().unwrap_or("no server");

@@ -22,7 +22,10 @@ pub(crate) fn run(args: &StoreArgs) -> Result<(), Box<dyn Error>> {
         println!("{}", serde_json::to_string(&status)?);
         return Ok(());
     }
-    println!("{:<12} {:<9} {:<6} {:>8} {:>14}", "member", "role", "state", "clients", "subscriptions");
+    println!(
+        "{:<12} {:<9} {:<6} {:>8} {:>14}",
+        "member", "role", "state", "clients", "subscriptions"
+    );
     for row in &status.members {
         println!(
             "{:<12} {:<9} {:<6} {:>8} {:>14}",

@@ -21,5 +21,6 @@ pub(super) fn open(args: &StoreArgs) -> Result<Reading, Box<dyn Error>> {
 /// The seconds from now until `time`; 0 when it is past.
 pub(super) fn secs_until(time: WallTime) -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    time.secs().saturating_sub(now.unwrap_or_default().as_secs())
+    time.secs()
+        .saturating_sub(now.unwrap_or_default().as_secs())
 }

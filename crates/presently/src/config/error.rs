@@ -44,7 +44,9 @@ pub enum ConfigError {
         role: Role,
     },
     /// Nobody is asked for a password yet.
-    #[error("{listen} can be reached from outside, and nobody is asked for a password: say --auth off if that is meant")]
+    #[error(
+        "{listen} can be reached from outside, and nobody is asked for a password: say --auth off if that is meant"
+    )]
     Open {
         /// The listener.
         listen: String,
@@ -67,7 +69,9 @@ pub enum ConfigError {
     #[error("--weight must be 1 or more")]
     Weight,
     /// Phones could not be told where to answer.
-    #[error("{listen} listens on every address: say which one phones are told, as in {listen},advertise=192.0.2.1")]
+    #[error(
+        "{listen} listens on every address: say which one phones are told, as in {listen},advertise=192.0.2.1"
+    )]
     Wildcard {
         /// The listener.
         listen: String,

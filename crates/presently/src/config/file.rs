@@ -52,7 +52,12 @@ impl Settings {
                 file: file.to_owned(),
                 line: before.matches('\n').count() + 1,
                 // Of several lines the first says it.
-                message: error.message().lines().next().unwrap_or_default().to_owned(),
+                message: error
+                    .message()
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned(),
             }
         })
     }
@@ -83,7 +88,9 @@ mod tests {
         "#;
         let expected = Settings {
             listen: vec![
-                "udp:0.0.0.0:5060,advertise=sip.example.com".parse().unwrap(),
+                "udp:0.0.0.0:5060,advertise=sip.example.com"
+                    .parse()
+                    .unwrap(),
                 "tcp:127.0.0.1:5060".parse().unwrap(),
             ],
             domains: vec!["example.com".to_owned()],
@@ -110,7 +117,10 @@ mod tests {
         let table = [
             ("servers = 3\nservres = 4\n", "f:2: unknown field `servres`"),
             ("\n[expires]\nmin = 3\n", "f:3: unknown field `min`"),
-            ("listen = [\"tls:127.0.0.1:1\"]\n", "f:1: a listener starts with udp: or tcp:"),
+            (
+                "listen = [\"tls:127.0.0.1:1\"]\n",
+                "f:1: a listener starts with udp: or tcp:",
+            ),
             ("\n\nrole = \"king\"\n", "f:3: unknown variant `king`"),
             ("servers = \n", "f:1: "),
         ];

@@ -19,7 +19,10 @@ pub struct Settings {
     /// Where phones reach the balancer; may be given several times. A wildcard address needs
     /// `,advertise=HOST[:PORT]`: what phones are told. [default: udp:127.0.0.1:5060 and
     /// tcp:127.0.0.1:5060]
-    #[arg(long, value_name = "udp:HOST:PORT|tcp:HOST:PORT[,advertise=HOST[:PORT]]")]
+    #[arg(
+        long,
+        value_name = "udp:HOST:PORT|tcp:HOST:PORT[,advertise=HOST[:PORT]]"
+    )]
     pub listen: Vec<Listen>,
     /// A domain whose users are served; may be given several times. [default: any, on loopback only]
     #[arg(long = "domain", value_name = "NAME")]

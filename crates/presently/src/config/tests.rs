@@ -26,10 +26,14 @@ fn a_listener_beyond_loopback_asks_for_what_makes_it_safe() {
     let mut settings = listen("udp:0.0.0.0:5060");
     let refused = |settings: &Settings| Config::new(settings.clone()).unwrap_err();
     let text = "udp:0.0.0.0:5060".to_owned();
-    let expected = ConfigError::Wildcard { listen: text.clone() };
+    let expected = ConfigError::Wildcard {
+        listen: text.clone(),
+    };
     assert_eq!(refused(&settings), expected);
     settings = listen("udp:0.0.0.0:5060,advertise=192.0.2.1");
-    let expected = ConfigError::Open { listen: text.clone() };
+    let expected = ConfigError::Open {
+        listen: text.clone(),
+    };
     assert_eq!(refused(&settings), expected);
     settings.auth = Some(Auth::Off);
     assert_eq!(refused(&settings), ConfigError::AnyDomain { listen: text });

@@ -30,6 +30,9 @@ impl Clock {
     /// The instant of `moment`, for a timer of the runtime.
     pub(crate) fn instant(&self, moment: Moment) -> Instant {
         let far = Duration::from_secs(3_600);
-        self.started + moment.since(Moment::default()).min(self.started.elapsed() + far)
+        self.started
+            + moment
+                .since(Moment::default())
+                .min(self.started.elapsed() + far)
     }
 }

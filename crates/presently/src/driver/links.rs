@@ -4,9 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use presently_pool::{
-    Handshake, LinkProgress, Member, MemberId, MemberState, Membership, Role,
-};
+use presently_pool::{Handshake, LinkProgress, Member, MemberId, MemberState, Membership, Role};
 use presently_sip::{Flow, MacKey, Moment};
 use presently_transport::{NO_LISTENER, Transport};
 
@@ -32,7 +30,10 @@ struct Link {
 
 enum State {
     /// To be called again, after a growing pause.
-    Broken { until: Moment, pause: Duration },
+    Broken {
+        until: Moment,
+        pause: Duration,
+    },
     /// Both sides prove who they are; what is to be sent waits.
     Opening {
         flow: Flow,
@@ -40,7 +41,9 @@ enum State {
         waiting: Vec<Vec<u8>>,
         pause: Duration,
     },
-    Open { flow: Flow },
+    Open {
+        flow: Flow,
+    },
 }
 
 /// What the links have done.
@@ -94,9 +97,10 @@ impl PoolLinks {
         let Some(own) = self.caller else {
             return;
         };
-        let servers = members.iter().filter(lives).filter(|member| {
-            member.role == Role::Server && member.sip.is_some()
-        });
+        let servers = members
+            .iter()
+            .filter(lives)
+            .filter(|member| member.role == Role::Server && member.sip.is_some());
         for server in servers {
             if self.links.iter().all(|link| link.peer != Some(server.id)) {
                 self.links.push(Link {
@@ -260,7 +264,9 @@ impl PoolLinks {
             return known;
         }
         let called = self.called.iter();
-        let (_, own) = called.into_iter().find(|(listener, _)| *listener == flow.listener)?;
+        let (_, own) = called
+            .into_iter()
+            .find(|(listener, _)| *listener == flow.listener)?;
         if self.links.len() >= LINKS_MAX {
             return None;
         }

@@ -16,7 +16,9 @@ pub(super) async fn ask(store: &mut dyn Store, operation: Operation) -> Result<O
     let mut done = Vec::new();
     loop {
         poll_fn(|context| store.poll(context, &mut done)).await;
-        let found = done.iter().position(|completion| completion.ticket == ticket);
+        let found = done
+            .iter()
+            .position(|completion| completion.ticket == ticket);
         if let Some(found) = found {
             return done.swap_remove(found).result;
         }
@@ -93,9 +95,10 @@ async fn beats(
         Err(refused) => return Err(StartError::Refused(refused)),
     };
     let is_ours = |name: &str| joiners.iter().any(|joiner| *joiner.name == *name);
-    let alive = status.members.into_iter().filter(|member| {
-        member.state == MemberState::Alive && is_ours(&member.name)
-    });
+    let alive = status
+        .members
+        .into_iter()
+        .filter(|member| member.state == MemberState::Alive && is_ours(&member.name));
     Ok(alive.map(|member| (member.name, member.beat)).collect())
 }
 
@@ -111,7 +114,9 @@ pub(super) fn started() -> u64 {
     // The second field is the program's name, and may hold spaces and brackets.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
     let field = fields.split_ascii_whitespace().nth(STARTED_FIELD);
-    field.and_then(|ticks| ticks.parse().ok()).unwrap_or_default()
+    field
+        .and_then(|ticks| ticks.parse().ok())
+        .unwrap_or_default()
 }
 
 /// `starttime` is the twenty-second field, the nineteenth behind the name.

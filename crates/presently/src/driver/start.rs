@@ -123,7 +123,9 @@ impl Pool {
                 }
             }
         }
-        Ok(Self::assemble(clock, host, opened, &lives, pool_key, &config))
+        Ok(Self::assemble(
+            clock, host, opened, &lives, pool_key, &config,
+        ))
     }
 
     fn assemble(
@@ -186,7 +188,10 @@ async fn open_sockets(config: &Config) -> Result<Opened, StartError> {
     })?;
     let mut links = addresses.iter().skip(config.listen.len());
     let (mut oob, mut joiners) = (Vec::new(), Vec::new());
-    let balancer = config.balancer.iter().map(|member| (Role::Balancer, member));
+    let balancer = config
+        .balancer
+        .iter()
+        .map(|member| (Role::Balancer, member));
     let servers = config.servers.iter().map(|member| (Role::Server, member));
     for (role, member) in balancer.chain(servers) {
         let (socket, address) = open_oob(member).await.map_err(|source| {
@@ -212,6 +217,8 @@ async fn open_sockets(config: &Config) -> Result<Opened, StartError> {
 
 async fn open_oob(member: &MemberConfig) -> io::Result<(UdpSocket, SocketAddr)> {
     let socket = UdpSocket::bind(member.oob).await?;
+    // Until the runtime has seen the socket once, it takes nothing to send.
+    socket.writable().await?;
     let address = socket.local_addr()?;
     Ok((socket, address))
 }
