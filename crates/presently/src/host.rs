@@ -40,6 +40,8 @@ pub struct Host {
     /// Texts for members of other processes.
     to_links: Vec<LinkMessage>,
     counters: Counters,
+    /// Operations the machines wait for.
+    in_flight: usize,
     is_fenced: bool,
 }
 
@@ -93,6 +95,7 @@ impl Host {
             done: Vec::new(),
             to_links: Vec::new(),
             counters: Counters::default(),
+            in_flight: 0,
             is_fenced: false,
         }
     }
@@ -230,6 +233,18 @@ impl Host {
         self.servers
             .iter()
             .map(|hosted| (&hosted.machine, hosted.links.machine.counters()))
+    }
+
+    /// How many operations the machines wait for; beats are not counted.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Ends the host; the store is the caller's again.
+    #[must_use]
+    pub fn into_store(self) -> Box<dyn Store> {
+        self.store
     }
 
     /// What the host itself has counted.

@@ -207,6 +207,8 @@ impl Host {
         if self.batch.is_empty() {
             return;
         }
+        let is_waited_for = |(ticket, _): &&(Ticket, _)| ticket.0 >> OWNER_SHIFT != HOST;
+        self.in_flight += self.batch.iter().filter(is_waited_for).count();
         self.counters.batches += 1;
         self.counters.operations += u64::try_from(self.batch.len()).unwrap_or_default();
         self.store.submit(&mut self.batch);
@@ -217,6 +219,9 @@ impl Host {
             self.counters.completions_refused += 1;
         }
         let owner = completion.ticket.0 >> OWNER_SHIFT;
+        if owner != HOST {
+            self.in_flight = self.in_flight.saturating_sub(1);
+        }
         let completion = Completion {
             ticket: Ticket(completion.ticket.0 & ((1 << OWNER_SHIFT) - 1)),
             ..completion
