@@ -1,5 +1,5 @@
-//! Routes one REGISTER: the balancer asks the store which server the client has, forwards the request
-//! to it, and sends the server's 200 home. No socket: everything is a value.
+//! Routes one REGISTER: the balancer asks the store which server the client has, forwards the
+//! request to it, and sends the server's 200 home. No socket: everything is a value.
 //!
 //! ```sh
 //! cargo run --example route_a_request

@@ -75,7 +75,8 @@ impl Balancer {
         });
     }
 
-    /// Writes the To tag of an answer to `request`: a function of the request alone (RFC 3261 §8.2.7).
+    /// Writes the To tag of an answer to `request`: a function of the request alone (RFC 3261
+    /// §8.2.7).
     fn sign_to_tag(&mut self, request: &Message<'_>) {
         let parts = &mut self.scratch.parts;
         parts.begin(b"to tag");

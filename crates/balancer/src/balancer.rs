@@ -14,11 +14,11 @@ use crate::unanswered::Unanswered;
 use crate::waiting::{Arrival, Ask, Held, Queue, Waiting};
 use crate::{Config, Counters, Outputs};
 
-/// A SIP balancer: routes each phone's request to its client's distinguished server, and each answer
-/// back.
+/// A SIP balancer: routes each phone's request to its client's distinguished server, and each
+/// answer back.
 ///
-/// It keeps no transactions (RFC 3261 §16.11): what a response needs is in the branch of our Via, and
-/// any balancer with the same key reads it, also one that started later.
+/// It keeps no transactions (RFC 3261 §16.11): what a response needs is in the branch of our Via,
+/// and any balancer with the same key reads it, also one that started later.
 #[derive(Debug)]
 pub struct Balancer {
     pub(crate) config: Config,
@@ -134,8 +134,8 @@ impl Balancer {
         orphans.or_else(|| self.waiting.poll_timeout())
     }
 
-    /// Does what is due: asks the store again, refuses what has waited too long, repeats what a dead
-    /// server did not answer.
+    /// Does what is due: asks the store again, refuses what has waited too long, repeats what a
+    /// dead server did not answer.
     pub fn handle_timeout(&mut self, now: Now, out: &mut Outputs) {
         if std::mem::take(&mut self.has_orphans) {
             self.repeat_orphans(now, out);
@@ -318,6 +318,7 @@ impl Balancer {
 
     /// Nothing is assigned: each request is answered by what that means for it.
     fn on_absence(&mut self, now: Now, mut queue: Queue, out: &mut Outputs) {
+        let is_row = matches!(queue.client, Named::Row(_));
         while let Some(held) = queue.requests.pop_front() {
             if held.may_assign && !queue.asked_to_assign {
                 queue.requests.push_front(held);
@@ -325,6 +326,7 @@ impl Balancer {
                 return self.ask(now, ask, out);
             }
             let answer = match held.arrival.method {
+                _ if held.may_assign && is_row => Answer::Refused(Refusal::NotFound),
                 _ if held.may_assign => Answer::Refused(Refusal::Unavailable),
                 Method::Register => Answer::NoBindings,
                 _ if is_in_dialog(&held.message()) => Answer::Refused(Refusal::NoDialog),

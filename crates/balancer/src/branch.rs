@@ -1,11 +1,14 @@
-//! The branch of a Via of ours: everything a stateless proxy must know of a request when its response
-//! comes (RFC 3261 §16.11), authenticated.
+//! The branch of a Via of ours: everything a stateless proxy must know of a request when its
+//! response comes (RFC 3261 §16.11), authenticated.
 //!
 //! ```text
 //! z9hG4bK base32( kind:1  key number:1  origin  mac:8 )
-//!   origin   a phone's request:  listener:1  port:2  address:4|16  [scope:4]  [slot:4  generation:4]
-//!            a server's request: member id:4
-//!   mac      of all before it, and of the request: the Via below ours, From tag, Call-ID, CSeq number
+//!   origin  a phone's request:
+//!             listener:1  port:2  address:4|16  [scope:4]  [slot:4  generation:4]
+//!           a server's request:
+//!             member id:4
+//!   mac     of all before it, and of the request: the Via below ours, From tag, Call-ID,
+//!           CSeq number
 //! ```
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -33,8 +36,8 @@ pub(crate) struct Branch {
     mac: u64,
 }
 
-/// The request a branch belongs to, as parsed values: who passed it on may have folded or spaced the
-/// text anew.
+/// The request a branch belongs to, as parsed values: who passed it on may have folded or spaced
+/// the text anew.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Below<'a> {
     /// The branch of the Via below ours.
@@ -136,8 +139,9 @@ impl<'a> Below<'a> {
 }
 
 impl Branch {
-    /// The branch for `origin`'s request: the same for a retransmission of it, another for any other
-    /// request, also for one of another phone that has the same branch, Call-ID, tag and CSeq.
+    /// The branch for `origin`'s request: the same for a retransmission of it, another for any
+    /// other request, also for one of another phone that has the same branch, Call-ID, tag and
+    /// CSeq.
     pub(crate) fn of(origin: Origin, below: &Below<'_>, keys: &Keys, parts: &mut Parts) -> Self {
         let mut branch = Self {
             origin,

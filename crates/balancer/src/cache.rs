@@ -1,5 +1,5 @@
-//! Assignments the balancer has learnt: a bounded hint, corrected by hand-backs and by what comes out
-//! of band. The store is the truth.
+//! Assignments the balancer has learnt: a bounded hint, corrected by hand-backs and by what comes
+//! out of band. The store is the truth.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -73,8 +73,8 @@ impl Cache {
         }
     }
 
-    /// Remembers an assignment unless a newer one is known; says whether another client was forgotten
-    /// for it.
+    /// Remembers an assignment unless a newer one is known; says whether another client was
+    /// forgotten for it.
     pub(crate) fn put(&mut self, aor: &Aor, assignment: Assignment) -> bool {
         if let Some(place) = self.by_aor.get(aor).copied()
             && let Some(Some(entry)) = self.ring.get_mut(place)

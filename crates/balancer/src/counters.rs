@@ -49,7 +49,7 @@ pub struct Counters {
     pub unanswered_forgotten: u64,
     /// Messages for a server that no longer lives.
     pub server_gone: u64,
-    /// Messages of servers that could not leave: another balancer's flow, no flow and no address, or
-    /// not what a server sends.
+    /// Messages of servers that could not leave: another balancer's flow, no flow and no address,
+    /// or not what a server sends.
     pub undeliverable: u64,
 }

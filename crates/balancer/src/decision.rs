@@ -10,7 +10,7 @@ use presently_sip::{
 
 use crate::branch::{Below, Branch};
 use crate::cache::Cache;
-use crate::edge::Edge;
+use crate::edge::{Edge, is_named};
 use crate::keys::{Keys, Parts};
 
 /// What becomes of a request.
@@ -214,8 +214,11 @@ impl<'m> Asked<'_, 'm> {
     /// put it last (RFC 3261 §16.4). We lead nowhere but into the pool: a Route to elsewhere is
     /// refused.
     fn strip_routes(&self, uri: &Uri<'m>) -> Result<(usize, Option<&'m str>), Refusal> {
-        let is_strict = self.edge.is_own(uri.host, uri.port)
-            && uri.params.has("lr")
+        if self.message.header(Name::Route).is_none() {
+            return Ok((0, None));
+        }
+        let is_strict = uri.params.has("lr")
+            && self.edge.is_own(uri.host, uri.port)
             && uri.user.is_some_and(|user| self.keys.flow(user).is_some());
         let mut routes = self.message.values(Name::Route).peekable();
         let mut removed = 0;
@@ -268,7 +271,10 @@ impl<'m> Asked<'_, 'm> {
             }
             return Ok((self.aor(&to)?, Some(to.text)));
         }
-        if let Some(row) = self.row(target) {
+        // Outside a dialog a pool Contact names who is watched, not who watches.
+        if let Some(row) = self.row(target)
+            && (self.method != Method::Subscribe || is_in_dialog(self.message))
+        {
             return Ok((Named::Row(row), None));
         }
         if self.method == Method::Subscribe {
@@ -293,11 +299,10 @@ impl<'m> Asked<'_, 'm> {
 
     /// The row of a pool Contact in the Request-URI.
     fn row(&self, target: &Uri<'_>) -> Option<ClientId> {
-        let user = target.user?;
-        if !self.edge.is_own(target.host, target.port) {
-            return None;
-        }
-        self.keys.contact(user).map(|token| token.0)
+        let token = self.keys.contact(target.user?)?;
+        self.edge
+            .is_own(target.host, target.port)
+            .then_some(token.0)
     }
 
     /// The watcher. One without a name is a client of its own for each dialog: all of them together
@@ -366,8 +371,8 @@ fn binds(message: &Message<'_>) -> bool {
 fn is_anonymous(uri: &Uri<'_>) -> bool {
     let user = uri.user.unwrap_or_default();
     user.eq_ignore_ascii_case("anonymous")
-        || uri.host.is_equal("anonymous")
-        || uri.host.is_equal(NAMELESS_HOST)
+        || is_named(uri.host, "anonymous")
+        || is_named(uri.host, NAMELESS_HOST)
 }
 
 pub(crate) fn is_listed(tag: &str, list: &str) -> bool {

@@ -1,4 +1,5 @@
-//! What the outside calls this balancer: its listeners' names and addresses, and the domains it serves.
+//! What the outside calls this balancer: its listeners' names and addresses, and the domains it
+//! serves.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -84,12 +85,12 @@ impl Edge {
         };
         // Domains first: most requests name one, and an address costs more to compare.
         (uri.port.is_none_or(|port| self.is_own_port(port))
-            && domains.iter().any(|domain| uri.host.is_equal(domain)))
+            && domains.iter().any(|domain| is_named(uri.host, domain)))
             || self.is_own(uri.host, uri.port)
     }
 
-    /// Whether a Route of `host` leads here: to a listener, or to a domain of ours that phones use as
-    /// their outbound proxy.
+    /// Whether a Route of `host` leads here: to a listener, or to a domain of ours that phones use
+    /// as their outbound proxy.
     pub(crate) fn is_own_route(&self, route: &Uri<'_>, request_uri: &Uri<'_>) -> bool {
         if self.is_own(route.host, route.port) {
             return true;
@@ -99,8 +100,8 @@ impl Edge {
         }
         match &self.domains {
             // Any domain is served, but a Route may lead only where the request goes anyway.
-            Domains::Any => route.host.is_equal(request_uri.host.0),
-            Domains::Listed(domains) => domains.iter().any(|domain| route.host.is_equal(domain)),
+            Domains::Any => is_named(route.host, request_uri.host.0),
+            Domains::Listed(domains) => domains.iter().any(|domain| is_named(route.host, domain)),
         }
     }
 
@@ -149,9 +150,11 @@ impl Face {
     fn is_called(&self, host: Host<'_>, address: Option<IpAddr>) -> bool {
         match address {
             Some(address) => {
-                self.address == Some(address) || self.bound.ip().to_canonical() == address
+                self.address == Some(address)
+                    || self.bound.ip().to_canonical() == address
+                    || (self.bound.ip().is_unspecified() && address.is_loopback())
             }
-            None => host.is_equal(&self.host),
+            None => is_named(host, &self.host),
         }
     }
 
@@ -159,6 +162,11 @@ impl Face {
         // A wildcard IPv6 socket may be closed to IPv4; nobody but the loop knows.
         self.bound.is_ipv4() == address.is_ipv4()
     }
+}
+
+/// Whether `host` is written as `name` is; addresses are compared as such before.
+pub(crate) fn is_named(host: Host<'_>, name: &str) -> bool {
+    host.0.eq_ignore_ascii_case(name)
 }
 
 /// The port of a SIP URI that names none (RFC 3261 §19.1.2).

@@ -182,8 +182,8 @@ impl Balancer {
         message.values(Name::Route).take_while(is_own).count()
     }
 
-    /// The flow to the first Route that is not ours, else to the Request-URI, where that is an address
-    /// to be reached by datagrams (RFC 3261 §8.1.2).
+    /// The flow to the first Route that is not ours, else to the Request-URI, where that is an
+    /// address to be reached by datagrams (RFC 3261 §8.1.2).
     fn flow_to(&self, message: &Message<'_>, uri: &str, routes_removed: usize) -> Option<Flow> {
         let route = message.values(Name::Route).nth(routes_removed);
         let next = match route {

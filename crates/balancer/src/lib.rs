@@ -2,9 +2,9 @@
 //! each request to it, and holds the flows to phones. No socket, clock or randomness.
 //!
 //! [`Balancer::handle_phone`] takes a message from a phone, [`Balancer::handle_server`] one from a
-//! server; both write what is to be sent into the loop's reused [`Outputs`]. It is a stateless proxy
-//! (RFC 3261 §16.11) but for bounded tables: assignments it has learnt, requests that wait for one, and
-//! requests that came over a stream, to be repeated when their server dies.
+//! server; both write what is to be sent into the loop's reused [`Outputs`]. It is a stateless
+//! proxy (RFC 3261 §16.11) but for bounded tables: assignments it has learnt, requests that wait
+//! for one, and requests that came over a stream, to be repeated when their server dies.
 
 mod answer;
 mod balancer;

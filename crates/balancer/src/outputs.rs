@@ -12,18 +12,20 @@ use presently_store::{Operation, Ticket};
 pub struct Outputs {
     /// Everything written in this turn; ranges point into it.
     pub text: Vec<u8>,
-    /// Messages to servers. The loop takes them out after each call, while the message is still borrowed.
+    /// Messages to servers. The loop takes them out after each call, while the message is still
+    /// borrowed.
     pub forwards: Vec<Forward>,
     /// Messages to phones.
     pub to_phones: Vec<ToPhone>,
     /// Operations for the store.
     pub operations: Vec<(Ticket, Operation)>,
-    /// The store says that this balancer's incarnation has ended: the loop must stop it and join anew.
+    /// The store says that this balancer's incarnation has ended: the loop must stop it and join
+    /// anew.
     pub fenced: bool,
 }
 
-/// A message that is to go to a server: in memory it stays where it is and is read through its edits; over
-/// a connection its text is written.
+/// A message that is to go to a server: in memory it stays where it is and is read through its
+/// edits; over a connection its text is written.
 #[derive(Debug)]
 pub struct Forward {
     /// To whom.

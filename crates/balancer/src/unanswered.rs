@@ -1,5 +1,6 @@
-//! Requests that came over a stream, until they are answered: their phones do not repeat them, so the
-//! balancer does when the server they went to has died (RFC 3261 §17.1.2.2 leaves it to the transport).
+//! Requests that came over a stream, until they are answered: their phones do not repeat them, so
+//! the balancer does when the server they went to has died (RFC 3261 §17.1.2.2 leaves it to the
+//! transport).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -44,7 +45,8 @@ impl Unanswered {
         }
     }
 
-    /// Keeps a request that went to `server`; says whether one is lost for it, this one or an older.
+    /// Keeps a request that went to `server`; says whether one is lost for it, this one or an
+    /// older.
     pub(crate) fn keep(&mut self, server: MemberId, client: Named, held: Held) -> bool {
         let identity = held.arrival.branch.identity();
         self.answered(identity);
@@ -81,8 +83,8 @@ impl Unanswered {
         entries.any(|entry| !lives(entry.server))
     }
 
-    /// Takes out the requests whose server does not live, oldest first, without those whose phone has
-    /// given up.
+    /// Takes out the requests whose server does not live, oldest first, without those whose phone
+    /// has given up.
     pub(crate) fn orphans(
         &mut self,
         now: Moment,

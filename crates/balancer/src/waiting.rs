@@ -32,8 +32,8 @@ pub(crate) struct Arrival {
     pub(crate) method: Method,
     /// What changes on the way.
     pub(crate) onward: Onward,
-    /// [`Kind::Forward`], or [`Kind::Marked`] when a server handed it back: then its phone's Via says
-    /// already where it came from.
+    /// [`Kind::Forward`], or [`Kind::Marked`] when a server handed it back: then its phone's Via
+    /// says already where it came from.
     pub(crate) kind: Kind,
 }
 
@@ -260,7 +260,8 @@ impl Waiting {
     }
 }
 
-/// How long a request may wait: phones repeat theirs for 32 s, and most never come back after a 503.
+/// How long a request may wait: phones repeat theirs for 32 s, and most never come back after a
+/// 503.
 const HOLD_MAX: Duration = Duration::from_secs(20);
 
 /// How long to leave a store alone that could not say.

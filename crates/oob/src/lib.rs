@@ -12,6 +12,7 @@
 mod counters;
 mod frame;
 pub mod fuzz;
+mod heard;
 mod link;
 mod links;
 mod outputs;

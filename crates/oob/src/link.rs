@@ -15,8 +15,8 @@ use presently_pool::{
 };
 use presently_sip::{Aor, MacKey, Moment};
 
+use crate::heard::{Heard, heard};
 use crate::ring::Ring;
-use crate::window::{Missing, Window};
 use crate::{Counters, Datagram, Event, FrameKind, FrameWriter, Header, Item, Items, Outputs};
 
 /// What a link needs of its member to act in one turn.
@@ -65,16 +65,6 @@ struct Pending {
     signals: Vec<Signal>,
     wakes: BTreeMap<ResourceId, Version>,
     overflowed: bool,
-}
-
-/// What has come from this incarnation of the peer.
-#[derive(Debug)]
-struct Heard {
-    window: Window,
-    /// The last control frame; older ones are of no interest.
-    control: u64,
-    repair_due: Option<Moment>,
-    tries: u32,
 }
 
 impl Link {
@@ -385,66 +375,6 @@ impl Signal {
     }
 }
 
-impl Heard {
-    fn note(&mut self, sequence: u64, peer: MemberId, turn: &mut Turn<'_>) {
-        let before = self.window.floor();
-        let missing = self.window.arrive(sequence);
-        if self.window.floor() > before {
-            self.tries = 0;
-        }
-        self.settle(missing, peer, turn);
-    }
-
-    fn settle(&mut self, missing: Missing, peer: MemberId, turn: &mut Turn<'_>) {
-        if missing == Missing::Lost {
-            turn.counters.gaps += 1;
-            turn.out.events.push(Event::Gap { peer });
-        }
-        self.see_missing(turn.now);
-    }
-
-    fn see_missing(&mut self, now: Moment) {
-        if self.window.is_whole() {
-            (self.repair_due, self.tries) = (None, 0);
-        } else if self.repair_due.is_none() {
-            self.repair_due = Some(now.after(REPAIR_DELAY));
-        }
-    }
-
-    /// What to ask for; nothing when asking was in vain too often, and then the server is told.
-    fn ask_again(&mut self, peer: MemberId, turn: &mut Turn<'_>) -> Vec<(u64, u64)> {
-        self.tries += 1;
-        if self.tries > REPAIR_TRIES {
-            self.window.give_up();
-            self.settle(Missing::Lost, peer, turn);
-            return Vec::new();
-        }
-        self.repair_due = Some(turn.now.after(REPAIR_INTERVAL));
-        let missing = self.window.missing().take(REPAIR_RANGES);
-        missing
-            .map(|range| (*range.start(), *range.end()))
-            .collect()
-    }
-}
-
-/// What was heard of the peer; when this is the first of it, counting starts after `sequence`.
-fn heard<'a>(
-    place: &'a mut Option<Heard>,
-    sequence: u64,
-    peer: MemberId,
-    turn: &mut Turn<'_>,
-) -> &'a mut Heard {
-    place.get_or_insert_with(|| {
-        turn.out.events.push(Event::Reset { peer });
-        Heard {
-            window: Window::starting_after(sequence),
-            control: 0,
-            repair_due: None,
-            tries: 0,
-        }
-    })
-}
-
 fn wake_item<'a>((resource, version): (&'a ResourceId, &Version)) -> Item<'a> {
     Item::Wake {
         aor: resource.aor.as_str(),
@@ -491,14 +421,6 @@ const HEARTBEAT_SOON: Duration = Duration::from_millis(100);
 const HEARTBEATS_SOON: u32 = 5;
 /// Between heartbeats of a link with nothing to say.
 const HEARTBEAT: Duration = Duration::from_millis(500);
-/// A frame that was overtaken gets this long to arrive by itself.
-const REPAIR_DELAY: Duration = Duration::from_millis(10);
-/// Between repair requests for the same frames.
-const REPAIR_INTERVAL: Duration = Duration::from_millis(50);
-/// So many requests in vain, then the server sweeps: at 30 % loss one frame in a thousand.
-const REPAIR_TRIES: u32 = 10;
-/// The runs of missing frames in one request; others wait for the next.
-const REPAIR_RANGES: usize = 16;
 /// The frames sent again for one request.
 const REPAIR_MAX: usize = 256;
 /// Until the loss of a flow is acknowledged.

@@ -118,11 +118,23 @@ impl Notifier {
         self.arm(slot, bench);
     }
 
+    /// Holds a subscription's NOTIFYs back until its row is replaced or ended.
+    pub(crate) fn freeze(&mut self, slot: SubscriptionSlot) {
+        if let Some(live) = self.get_mut(slot) {
+            live.is_frozen = true;
+        }
+    }
+
     /// The row is gone from the store: one last NOTIFY, then the slot is free.
     pub(crate) fn end(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) {
         let Some(live) = self.get_mut(slot) else {
             return;
         };
+        if live.ending.is_some() {
+            // The subscriber said itself that it is gone, or was given up: no more is sent to it.
+            self.forget(slot, bench.wheel);
+            return;
+        }
         live.actor = None;
         live.is_frozen = false;
         live.ending = Some(Ending::Timeout);

@@ -37,7 +37,7 @@ pub struct ToBalancer {
     pub balancer: MemberId,
     /// What the message is.
     pub kind: Kind,
-    /// Whose request it is, for a request handed back: the balancer looks for this client's server.
+    /// Whose request it is, for one handed back.
     pub client: Option<(ClientId, Aor)>,
     /// By which flow a request leaves the pool.
     pub flow: Option<FlowToken>,

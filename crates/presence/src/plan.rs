@@ -31,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) subscription: Option<(Box<Subscription>, Fate)>,
     /// Subscriptions whose rows are removed because their time was over.
     pub(crate) over: Vec<SubscriptionSlot>,
+    /// Whether the publications say what they said before: a refresh changes no document.
+    pub(crate) is_refresh: bool,
     /// Whether the request removed something: its answer is then kept by the actor.
     pub(crate) is_removal: bool,
 }
@@ -59,13 +61,17 @@ impl Plan {
     ) -> usize {
         let bindings = self.bindings.as_ref().unwrap_or(&actor.bindings);
         let publications = self.publications.as_ref().unwrap_or(&actor.publications);
+        let is_registered = !bindings.is_empty();
+        let flips = is_registered == actor.bindings.is_empty();
+        let republished = self.publications.is_some() && !self.is_refresh;
         let mut dropped = 0;
         for package in packages.iter() {
             let name = PackageName::new(package.name());
-            let touched = is_about(&actor.publications, &name)
-                || is_about(publications, &name)
-                || package.follows_registration();
-            if !touched {
+            let is_published =
+                is_about(&actor.publications, &name) || is_about(publications, &name);
+            let is_touched =
+                (republished && is_published) || (flips && package.follows_registration());
+            if !is_touched {
                 continue;
             }
             let resource = actor.resource(&name);
@@ -74,7 +80,6 @@ impl Plan {
                 .filter(|publication| publication.resource.package == name)
                 .collect();
             let held = actor.document(&name);
-            let is_registered = !bindings.is_empty();
             if about.is_empty() && !is_registered && held.is_none() {
                 // Nobody ever wrote it, and there is nothing to say: version 0 stays.
                 continue;

@@ -11,6 +11,7 @@ mod request;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use presently_pool::{
@@ -48,6 +49,8 @@ pub struct Server {
     asked: Slab<Asked>,
     /// Clients a sweep found to be ours without an actor, activated a few at a time.
     missing: Vec<Aor>,
+    /// Resources whose read failed; each is in the list at most once, as it is being read.
+    unread: Vec<ResourceId>,
     /// The value of Allow-Events.
     allow_events: String,
     /// The counter of the last sweep.
@@ -62,6 +65,8 @@ pub struct Server {
 pub(crate) enum Timer {
     /// An actor's next expiry or try.
     Actor(usize),
+    /// Reads that failed are tried again.
+    Read,
     /// A relayed request's repeats.
     Relay(usize),
     /// The slow sweep.
@@ -102,6 +107,7 @@ impl Server {
             fired: Vec::new(),
             asked: Slab::new(),
             missing: Vec::new(),
+            unread: Vec::new(),
             swept: 0,
             is_sweeping: false,
             is_fenced: false,
@@ -248,6 +254,11 @@ impl Server {
         for timer in fired.drain(..) {
             match timer {
                 Timer::Actor(slot) => self.on_actor_timer(now, slot, out),
+                Timer::Read => {
+                    for resource in std::mem::take(&mut self.unread) {
+                        self.read(resource, out);
+                    }
+                }
                 Timer::Relay(place) => self.on_relay_timer(now, place, out),
                 Timer::Sweep => {
                     let due = now.moment.after(self.config.sweep_every);
@@ -374,6 +385,16 @@ impl Server {
         }
     }
 
+    /// A read came to nothing: it is tried again after a pause, if it still matters.
+    fn read_later(&mut self, now: Now, resource: &ResourceId) {
+        if self.notifier.unread(resource) {
+            if self.unread.is_empty() {
+                self.wheel.arm(now.moment.after(TRY_AGAIN), Timer::Read);
+            }
+            self.unread.push(resource.clone());
+        }
+    }
+
     fn read(&mut self, resource: ResourceId, out: &mut Outputs) {
         let operation = Operation::Documents {
             resources: vec![resource.clone()],
@@ -465,6 +486,8 @@ fn others(servers: &[MemberId], me: MemberId) -> impl Iterator<Item = MemberId> 
     servers.iter().copied().filter(move |server| *server != me)
 }
 
+/// How soon what the store could not do is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(250);
 /// Memory for the answers of the last 32 s: some 60,000 answers.
 const ANSWERS_BYTES: usize = 32 * 1024 * 1024;
 /// Requests that may be under way at a time; past it the oldest is forgotten and a repeat of it counts as new.

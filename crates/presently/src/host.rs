@@ -45,6 +45,8 @@ pub struct Host {
     moves: BTreeMap<u64, Aor>,
     moves_asked: u64,
     counters: Counters,
+    /// Operations the machines wait for.
+    in_flight: usize,
     is_fenced: bool,
 }
 
@@ -100,6 +102,7 @@ impl Host {
             moves: BTreeMap::new(),
             moves_asked: 0,
             counters: Counters::default(),
+            in_flight: 0,
             is_fenced: false,
         }
     }
@@ -237,6 +240,18 @@ impl Host {
         self.servers
             .iter()
             .map(|hosted| (&hosted.machine, hosted.links.machine.counters()))
+    }
+
+    /// How many operations the machines wait for; beats are not counted.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Ends the host; the store is the caller's again.
+    #[must_use]
+    pub fn into_store(self) -> Box<dyn Store> {
+        self.store
     }
 
     /// What the host itself has counted.

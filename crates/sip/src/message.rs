@@ -8,7 +8,6 @@ mod stream;
 
 pub use defect::{Defect, ReadError};
 pub use edits::Edits;
-pub(crate) use edits::{append, put};
 pub use index::{Framing, Index};
 pub use name::{Method, Name};
 pub use stream::{BUFFER_MAX, Stream};
@@ -84,7 +83,8 @@ impl<'a> Message<'a> {
     }
 
     /// Every value of every header called `name`, split at commas outside quotes and brackets
-    /// (RFC 3261 §7.3.1); values that are not UTF-8 are left out.
+    /// (RFC 3261 §7.3.1); values that are not UTF-8 are left out. Date, Call-ID, Authorization and
+    /// their like hold one value, commas included: ask [`Message::text`] for them.
     pub fn values(&self, name: Name) -> impl Iterator<Item = &'a str> + use<'a> {
         let bytes = self.bytes;
         let headers = self.index.headers.iter();
@@ -138,11 +138,18 @@ impl<'a> Message<'a> {
         self.text(Name::CSeq).and_then(CSeq::parse)
     }
 
-    /// A header whose value is a count of seconds (Expires, Min-Expires) or a plain number
-    /// (Max-Forwards); too large a number saturates, junk is `None` (RFC 3261 §20.19).
+    /// A header whose value is a count of seconds (Expires, Min-Expires; Retry-After without what
+    /// may follow the count) or a plain number (Max-Forwards); too large a number saturates, junk
+    /// is `None` (RFC 3261 §20.19).
     #[must_use]
     pub fn number(&self, name: Name) -> Option<u32> {
-        self.header(name).and_then(text::decimal)
+        let value = self.header(name)?;
+        if name != Name::RetryAfter {
+            return text::decimal(value);
+        }
+        // A comment or parameters may follow (RFC 3261 §20.33).
+        let count = value.split(|byte| b";(".contains(byte)).next()?;
+        text::decimal(count.trim_ascii())
     }
 
     /// The body, cut to Content-Length.

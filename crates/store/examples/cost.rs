@@ -1,19 +1,21 @@
-//! What an operation of the SQLite store costs: CPU time, in batches of 1, 10, 30 and 100.
+//! What an operation of the `SQLite` store costs: CPU time, in batches of 1, 10, 30 and 100.
 //!
-//! Budgets on one core: a first REGISTER 45 µs in all, a refresh 30, a PUBLISH 50; so the store may take
-//! 15 to 20 µs of each in batches of about 30.
+//! Budgets on one core: a first REGISTER 45 µs in all, a refresh 30, a PUBLISH 50; so the store may
+//! take 15 to 20 µs of each in batches of about 30.
 //!
-//! `cargo run --release -p presently-store --features sqlite --example store_cost [memory|file|threaded]`
+//! `cargo run --release -p presently-store --features sqlite --example store_cost
+//! [memory|file|threaded]`
 
 #![allow(
     clippy::cast_precision_loss,
     clippy::as_conversions,
-    reason = "averages for people"
+    clippy::indexing_slicing,
+    reason = "averages for people, from tables made here"
 )]
 
 use std::error::Error;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Instant;
 use std::{env, fs, process};
@@ -53,15 +55,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         BATCHES.map(|n| format!("{n:>18}")).concat()
     );
     bench.fill()?;
-    bench.first_registers()?;
-    bench.refreshes()?;
-    bench.subscribes()?;
-    bench.subscribe_refreshes()?;
+    bench.first_registers();
+    bench.refreshes();
+    bench.subscribes();
+    bench.subscribe_refreshes();
     for watchers in [0, 1, 10, 100] {
         bench.publishes(watchers)?;
     }
-    bench.documents()?;
+    bench.documents();
     drop(bench);
+    if let Ok(file) = fs::metadata(&path) {
+        println!("{:32}{:>14} MiB", "the file", file.len() >> 20);
+    }
     fs::remove_dir_all(&place)?;
     Ok(())
 }
@@ -130,7 +135,7 @@ impl Bench {
         let mut done = Vec::with_capacity(count);
         let mut context = Context::from_waker(&self.waker);
         while done.len() < count {
-            if let Poll::Pending = self.store.poll(&mut context, &mut done) {
+            if self.store.poll(&mut context, &mut done).is_pending() {
                 thread::park();
             }
         }
@@ -140,14 +145,21 @@ impl Bench {
             .collect()
     }
 
-    /// Runs `rounds` operations for each batch size and prints a line of the table.
-    fn measure(&mut self, what: &str, mut round: impl FnMut(&mut Self, usize)) {
+    /// Runs many rounds for each batch size and prints a line of the table. What `prepare` does is
+    /// not counted.
+    fn measure<P>(
+        &mut self,
+        what: &str,
+        mut prepare: impl FnMut(&mut Self, usize) -> P,
+        mut round: impl FnMut(&mut Self, P),
+    ) {
         print!("{what:32}");
         for size in BATCHES {
             let rounds = if size == 1 { ROUNDS / 4 } else { ROUNDS } / size;
+            let prepared: Vec<P> = (0..rounds).map(|_| prepare(self, size)).collect();
             let (cpu, clock) = (cpu_micros(), Instant::now());
-            for _ in 0..rounds {
-                round(self, size);
+            for prepared in prepared {
+                round(self, prepared);
             }
             let count = (rounds * size) as f64;
             let cpu = (cpu_micros() - cpu) / count;
@@ -157,25 +169,40 @@ impl Bench {
         println!();
     }
 
-    fn log_on(&mut self, count: usize) -> Vec<Actor> {
-        let numbers: Vec<usize> = (self.fresh..self.fresh + count).collect();
+    /// Measures batches of operations that are known before.
+    fn measure_asking(
+        &mut self,
+        what: &str,
+        prepare: impl FnMut(&mut Self, usize) -> Vec<Operation>,
+    ) {
+        self.measure(what, prepare, |bench, operations| {
+            bench.ask(operations);
+        });
+    }
+
+    fn numbers(&mut self, count: usize) -> Vec<(usize, Aor)> {
+        let numbers = self.fresh..self.fresh + count;
         self.fresh += count;
-        let assigns = numbers.iter().map(|number| Operation::Assign {
+        numbers.map(|number| (number, aor(number))).collect()
+    }
+
+    fn log_on(&mut self, numbers: Vec<(usize, Aor)>) -> Vec<Actor> {
+        let count = numbers.len();
+        let assigns = numbers.iter().map(|(_, client)| Operation::Assign {
             by: self.balancer,
-            client: aor(*number),
+            client: client.clone(),
             create: true,
             now: WallTime(0),
         });
         let assigned = self.ask(assigns.collect());
         let mut actors = Vec::with_capacity(count);
         let mut activates = Vec::with_capacity(count);
-        for (number, outcome) in numbers.into_iter().zip(assigned) {
+        for ((number, client), outcome) in numbers.into_iter().zip(assigned) {
             let Outcome::Assigned(Some(assignment)) = outcome else {
                 panic!("not assigned");
             };
             let server = |by: &&Membership| by.member == assignment.server;
             let by = *self.servers.iter().find(server).expect("a server of ours");
-            let client = aor(number);
             activates.push(Operation::Activate { by, client });
             actors.push(Actor {
                 number,
@@ -193,24 +220,34 @@ impl Bench {
         actors
     }
 
-    fn register(&mut self, count: usize) -> Vec<Actor> {
-        let actors = self.log_on(count);
+    /// What `count` phones say when they are switched on.
+    fn phones(&mut self, count: usize) -> Vec<((usize, Aor), Vec<Change>)> {
         self.changed += 1;
-        let operations = actors.iter().map(|actor| {
-            let changes = vec![
-                Change::PutBinding(binding(actor.number, self.changed)),
-                document(actor.number, self.changed),
-            ];
-            commit(*actor, changes)
+        let changed = self.changed;
+        let numbers = self.numbers(count).into_iter();
+        let phones = numbers.map(|number| {
+            let binding = Change::PutBinding(binding(number.0, changed));
+            let document = document(number.0, changed);
+            (number, vec![binding, document])
         });
-        self.ask(operations.collect());
+        phones.collect()
+    }
+
+    fn register(&mut self, phones: Vec<((usize, Aor), Vec<Change>)>) -> Vec<Actor> {
+        let (numbers, changes): (Vec<_>, Vec<_>) = phones.into_iter().unzip();
+        let actors = self.log_on(numbers);
+        let commits = actors.iter().zip(changes);
+        let commits = commits.map(|(actor, changes)| commit(*actor, changes));
+        self.ask(commits.collect());
         actors
     }
 
-    /// A pool as it is on an ordinary day: each client has a binding, a publication and 5 subscriptions.
+    /// A pool as it is on an ordinary day: each client has a binding, a publication and 5
+    /// subscriptions.
     fn fill(&mut self) -> Result<(), Box<dyn Error>> {
         while self.fresh < CLIENTS {
-            let actors = self.register(100);
+            let phones = self.phones(100);
+            let actors = self.register(phones);
             let operations = actors.iter().map(|actor| {
                 let mut changes = vec![Change::PutPublication {
                     publication: publication(actor.number, 0)?,
@@ -242,47 +279,52 @@ impl Bench {
             .collect()
     }
 
-    fn first_registers(&mut self) -> Result<(), Box<dyn Error>> {
-        self.measure("first REGISTER (three batches)", |bench, size| {
-            bench.register(size);
-        });
-        self.measure("  of it Assign and Activate", |bench, size| {
-            bench.log_on(size);
-        });
-        Ok(())
+    fn first_registers(&mut self) {
+        self.measure(
+            "first REGISTER (three batches)",
+            Self::phones,
+            |bench, phones| {
+                bench.register(phones);
+            },
+        );
+        self.measure(
+            "  of it Assign and Activate",
+            Self::numbers,
+            |bench, numbers| {
+                bench.log_on(numbers);
+            },
+        );
     }
 
-    fn refreshes(&mut self) -> Result<(), Box<dyn Error>> {
-        self.measure("REGISTER refresh", |bench, size| {
-            let operations = bench.some(size).into_iter().map(|actor| {
-                commit(
-                    actor,
-                    vec![Change::PutBinding(binding(actor.number, bench.changed))],
-                )
-            });
-            bench.ask(operations.collect());
+    fn refreshes(&mut self) {
+        self.measure_asking("REGISTER refresh", |bench, size| {
+            let changed = bench.changed + 1;
+            let actors = bench.some(size).into_iter();
+            let put = |actor: &Actor| Change::PutBinding(binding(actor.number, changed));
+            actors
+                .map(|actor| commit(actor, vec![put(&actor)]))
+                .collect()
         });
-        Ok(())
     }
 
-    fn subscribes(&mut self) -> Result<(), Box<dyn Error>> {
-        self.measure("SUBSCRIBE, first", |bench, size| {
+    fn subscribes(&mut self) {
+        self.measure_asking("SUBSCRIBE, first", |bench, size| {
+            let changed = bench.changed + 1;
             let operations = bench.some(size).into_iter().map(|actor| {
                 let watched = actor.number + 20_000_000;
                 let changes = vec![
-                    subscribe(actor.number, watched, bench.changed),
+                    subscribe(actor.number, watched, changed),
                     Change::ReadDocument(presence(watched)),
                 ];
                 commit(actor, changes)
             });
-            bench.ask(operations.collect());
+            operations.collect()
         });
-        Ok(())
     }
 
-    fn subscribe_refreshes(&mut self) -> Result<(), Box<dyn Error>> {
-        self.measure("SUBSCRIBE, refresh", |bench, size| {
-            let changed = bench.changed;
+    fn subscribe_refreshes(&mut self) {
+        self.measure_asking("SUBSCRIBE, refresh", |bench, size| {
+            let changed = bench.changed + 1;
             let operations = bench.some(size).into_iter().map(|actor| {
                 let watched = 10_000_000 + actor.number * 7 + 3;
                 let mut row = subscription(actor.number, watched, 0);
@@ -294,13 +336,13 @@ impl Bench {
                 ];
                 commit(actor, changes)
             });
-            bench.ask(operations.collect());
+            operations.collect()
         });
-        Ok(())
     }
 
     fn publishes(&mut self, watchers: usize) -> Result<(), Box<dyn Error>> {
-        let publishers = self.register(100);
+        let phones = self.phones(100);
+        let publishers = self.register(phones);
         let mut tags: Vec<u64> = vec![self.changed; publishers.len()];
         let mut operations = Vec::new();
         for (n, actor) in publishers.iter().enumerate() {
@@ -319,7 +361,7 @@ impl Bench {
         }
         self.ask(operations);
         let mut next = 0;
-        self.measure(&format!("PUBLISH, {watchers} watchers"), |bench, size| {
+        self.measure_asking(&format!("PUBLISH, {watchers} watchers"), |bench, size| {
             bench.changed += 1;
             let operations = (0..size).map(|_| {
                 next = (next + 1) % publishers.len();
@@ -336,23 +378,21 @@ impl Bench {
                 ];
                 commit(actor, changes)
             });
-            let operations = operations.collect();
-            bench.ask(operations);
+            operations.collect()
         });
         Ok(())
     }
 
-    fn documents(&mut self) -> Result<(), Box<dyn Error>> {
-        self.measure("Documents, one resource", |bench, size| {
+    fn documents(&mut self) {
+        self.measure_asking("Documents, one resource", |bench, size| {
             let operations = bench
                 .some(size)
                 .into_iter()
                 .map(|actor| Operation::Documents {
                     resources: vec![presence(actor.number)],
                 });
-            bench.ask(operations.collect());
+            operations.collect()
         });
-        Ok(())
     }
 }
 

@@ -17,7 +17,8 @@ use presently_store::{
 fn main() -> Result<(), Box<dyn Error>> {
     let mut store = Inline::open_in_memory()?;
 
-    // A pool is a balancer and servers. Joining begins a life: each operation is checked against it.
+    // A pool is a balancer and servers. Joining begins a life: each operation is checked against
+    // it.
     let balancer = join(&mut store, "balancer", Role::Balancer)?;
     let servers = [
         join(&mut store, "server a", Role::Server)?,

@@ -1,6 +1,7 @@
 //! One set of tests that every back end passes, and that whoever adds a back end runs.
 //!
-//! A behaviour on which two back ends disagree becomes a claim here. Each claim gets a store of its own.
+//! A behaviour on which two back ends disagree becomes a claim here. Each claim gets a store of its
+//! own.
 
 mod contention;
 mod counts;
@@ -27,8 +28,8 @@ pub fn run(open: impl Fn() -> Box<dyn Store>) {
     contention::run(&open);
 }
 
-/// Runs every claim about several stores on one database, at once and one after the other. Each call of
-/// `place` makes a new, empty database; each call of what it returns opens it once more.
+/// Runs every claim about several stores on one database, at once and one after the other. Each
+/// call of `place` makes a new, empty database; each call of what it returns opens it once more.
 ///
 /// # Panics
 ///

@@ -1,9 +1,9 @@
 //! What a presence pool remembers, behind one trait.
 //!
 //! An [`Operation`] is one transaction; [`Store::submit`] takes a turn's batch and never blocks,
-//! [`Store::poll`] gives back [`Completion`]s. Rows ([`Binding`], [`Publication`], [`Subscription`],
-//! [`Document`]) are plain values. Back ends are features: `sqlite` (a file, or in memory for
-//! simulation). Whoever adds one runs `battery::run` (feature `battery`).
+//! [`Store::poll`] gives back [`Completion`]s. Rows ([`Binding`], [`Publication`],
+//! [`Subscription`], [`Document`]) are plain values. Back ends are features: `sqlite` (a file, or
+//! in memory for simulation). Whoever adds one runs `battery::run` (feature `battery`).
 
 #[cfg(feature = "battery")]
 pub mod battery;
@@ -24,8 +24,9 @@ pub use row::{
 
 /// Durable state shared by every member of the pool.
 ///
-/// An operation happens whole or not at all, and once its completion says so every member sees it. The
-/// refusal of one leaves the others of its batch untouched. Operations of one batch are done in order.
+/// An operation happens whole or not at all, and once its completion says so every member sees it.
+/// The refusal of one leaves the others of its batch untouched. Operations of one batch are done in
+/// order.
 pub trait Store: Send {
     /// Takes one turn's operations and empties `batch`. Never blocks.
     fn submit(&mut self, batch: &mut Vec<(Ticket, Operation)>);
@@ -51,8 +52,8 @@ pub struct Completion {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
-    /// The asker's incarnation has ended, or it no longer owns the client under that epoch: drop the
-    /// actor.
+    /// The asker's incarnation has ended, or it no longer owns the client under that epoch: drop
+    /// the actor.
     #[error("the asker is not the owner any more")]
     Fenced,
     /// A bound of the store is reached (clients, disk): nothing was written.

@@ -12,22 +12,23 @@ use presently_sip::{Aor, EntityTag, WallTime};
 
 use crate::{Binding, BindingKey, Document, Publication, Repeat, Subscription, SubscriptionKey};
 
-/// One transaction. `by` is the asker's life: all but `Join` and the reads for people are refused with
-/// `Fenced` when it is not the member's present incarnation.
+/// One transaction. `by` is the asker's life: all but `Join` and the reads for people are refused
+/// with `Fenced` when it is not the member's present incarnation.
 #[derive(Clone, Debug)]
 pub enum Operation {
-    /// Takes a fresh epoch for a client that is assigned to `by`, raises its activation count, and reads all
-    /// that it owns in one snapshot. → [`Outcome::Activated`]; `None` when the client is not assigned to
-    /// `by` (unknown, released, or another server's).
+    /// Takes a fresh epoch for a client that is assigned to `by`, raises its activation count, and
+    /// reads all that it owns in one snapshot. → [`Outcome::Activated`]; `None` when the client is
+    /// not assigned to `by` (unknown, released, or another server's).
     Activate {
         /// The server.
         by: Membership,
         /// Whom.
         client: Aor,
     },
-    /// Finds a client's assignment; for `create`, gives it the server with the fewest clients for its weight
-    /// (ties by id) when it has none or only a tombstone. The first assignment takes a fresh epoch.
-    /// → [`Outcome::Assigned`]; `None` when there is none and none could be made (no server is alive).
+    /// Finds a client's assignment; for `create`, gives it the server with the fewest clients for
+    /// its weight (ties by id) when it has none or only a tombstone. The first assignment takes a
+    /// fresh epoch. → [`Outcome::Assigned`]; `None` when there is none and none could be made (no
+    /// server is alive).
     Assign {
         /// The balancer.
         by: Membership,
@@ -53,10 +54,11 @@ pub enum Operation {
         /// The time, for tombstones.
         now: WallTime,
     },
-    /// One write of one client's actor: all of `changes`, in order, under the client's epoch; then, in the
-    /// same transaction, the reads among them. When nothing of the client is left, its assignment is
-    /// released (its server's count falls, the row stays as an uncounted tombstone until `release_at`).
-    /// → [`Outcome::Committed`]. An empty list releases an assignment that nothing came of.
+    /// One write of one client's actor: all of `changes`, in order, under the client's epoch; then,
+    /// in the same transaction, the reads among them. When nothing of the client is left, its
+    /// assignment is released (its server's count falls, the row stays as an uncounted tombstone
+    /// until `release_at`). → [`Outcome::Committed`]. An empty list releases an assignment that
+    /// nothing came of.
     Commit {
         /// The server.
         by: Membership,
@@ -69,8 +71,8 @@ pub enum Operation {
         /// Until when a released row stays.
         release_at: WallTime,
     },
-    /// Reads documents, each with its present version. → [`Outcome::Documents`]; a resource nobody ever wrote
-    /// is left out.
+    /// Reads documents, each with its present version. → [`Outcome::Documents`]; a resource nobody
+    /// ever wrote is left out.
     Documents {
         /// Which.
         resources: Vec<ResourceId>,
@@ -102,8 +104,8 @@ pub enum Operation {
         /// Who.
         by: Membership,
     },
-    /// Moves a client to `to` under a fresh epoch, if it still has `from` under `epoch` (compare-and-set).
-    /// → [`Outcome::Assigned`] with what holds afterwards.
+    /// Moves a client to `to` under a fresh epoch, if it still has `from` under `epoch`
+    /// (compare-and-set). → [`Outcome::Assigned`] with what holds afterwards.
     Reassign {
         /// Whom.
         client: Aor,
@@ -183,8 +185,8 @@ pub enum Change {
         /// Until when.
         until: WallTime,
     },
-    /// Writes the composed document of a resource of this client: gives it a version and finds the servers
-    /// of its watchers (subscriptions ⋈ assignments). Answered by a [`Written`].
+    /// Writes the composed document of a resource of this client: gives it a version and finds the
+    /// servers of its watchers (subscriptions ⋈ assignments). Answered by a [`Written`].
     WriteDocument {
         /// Of what.
         resource: ResourceId,
@@ -283,8 +285,8 @@ pub struct Swept {
     pub counter: u64,
     /// Resources watched by the asker's clients with a version above `since`.
     pub changed: Vec<(ResourceId, Version)>,
-    /// Clients assigned to the asker (client, epoch), so that missing actors are activated and foreign ones
-    /// dropped. Filled only for `since` 0.
+    /// Clients assigned to the asker (client, epoch), so that missing actors are activated and
+    /// foreign ones dropped. Filled only for `since` 0.
     pub clients: Vec<(Aor, Epoch)>,
 }
 

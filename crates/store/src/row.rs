@@ -6,8 +6,8 @@ use bytes::Bytes;
 use presently_pool::{FlowToken, ResourceId, Version};
 use presently_sip::{EntityTag, WallTime};
 
-/// Which request was done: a keyed hash of Call-ID, From tag, From and To URI, CSeq number and method.
-/// Equal keys are one request, repeated.
+/// Which request was done: a keyed hash of Call-ID, From tag, From and To URI, CSeq number and
+/// method. Equal keys are one request, repeated.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct RequestKey(pub [u8; 16]);
 
@@ -24,8 +24,8 @@ pub struct Answer {
     pub to_tag: Arc<str>,
 }
 
-/// A request that was done, and its answer; kept with the row it wrote, and as a tombstone for 64·T1
-/// after a removal.
+/// A request that was done, and its answer; kept with the row it wrote, and as a tombstone for
+/// 64·T1 after a removal.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Repeat {
     /// The request.
@@ -34,8 +34,9 @@ pub struct Repeat {
     pub answer: Answer,
 }
 
-/// What tells two bindings of one client apart: instance and reg-id where the phone has them, else the
-/// contact's URI (RFC 5626 §6, RFC 3261 §10.3). Compared by the registrar, byte for byte in the store.
+/// What tells two bindings of one client apart: instance and reg-id where the phone has them, else
+/// the contact's URI (RFC 5626 §6, RFC 3261 §10.3). Compared by the registrar, byte for byte in the
+/// store.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct BindingKey(pub Arc<str>);
 
@@ -111,7 +112,8 @@ pub struct DialogId {
     pub remote_tag: Arc<str>,
 }
 
-/// Names one subscription of one client: our dialog tag and the Event header's `id` (RFC 6665 §8.2.1).
+/// Names one subscription of one client: our dialog tag and the Event header's `id` (RFC 6665
+/// §8.2.1).
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SubscriptionKey {
     /// [`DialogId::local_tag`].
@@ -148,8 +150,8 @@ pub struct Subscription {
     pub remote_target: Arc<str>,
     /// The route set, in the order of NOTIFY's Route headers.
     pub route_set: Vec<Arc<str>>,
-    /// Whether the request came through another proxy (more than one Via): then the route set rules, not the
-    /// flow.
+    /// Whether the request came through another proxy (more than one Via): then the route set
+    /// rules, not the flow.
     pub is_proxied: bool,
     /// The current flow to the subscriber.
     pub flow: FlowToken,

@@ -1,8 +1,8 @@
-//! The embedded store: SQLite, on a file or in memory.
+//! The embedded store: `SQLite`, on a file or in memory.
 //!
-//! [`Inline`] does what it is given at once, in the caller's thread: for simulation, tests and tools.
-//! [`Threaded`] is the back end of a running pool: one writer thread that merges what waits into one
-//! transaction, and one reader thread beside it.
+//! [`Inline`] does what it is given at once, in the caller's thread: for simulation, tests and
+//! tools. [`Threaded`] is the back end of a running pool: one writer thread that merges what waits
+//! into one transaction, and one reader thread beside it.
 //!
 //! ```text
 //!   submit ──► queue ──► writer ──► file (WAL) ◄── reader ◄── queue ◄── submit (reads)

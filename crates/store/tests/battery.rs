@@ -1,4 +1,6 @@
-//! The battery, for each SQLite back end.
+//! The battery, for each `SQLite` back end.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod place;
 

@@ -1,1 +1,327 @@
-//! Files: what can be opened, and what is said of the rest.
+//! Files: what can be opened, what is said of the rest, and what the threaded store does at its
+//! bounds.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod place;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use presently_pool::{Membership, Role};
+use presently_sip::{Aor, WallTime};
+use presently_store::sqlite::{Inline, OpenError, Settings, Threaded};
+use presently_store::{Completion, Operation, Outcome, Refused, Store, Ticket};
+use rusqlite::Connection;
+
+use place::Place;
+
+#[test]
+fn a_new_file_is_readable_by_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let mut store = threaded(&place.path(), &Settings::default());
+    join(&mut store, "a");
+    for file in fs::read_dir(place.path().parent().unwrap()).unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{:?}", file.path());
+    }
+}
+
+#[test]
+fn a_file_that_is_no_database_is_not_opened() {
+    let place = Place::new();
+    fs::write(
+        place.path(),
+        "a letter to somebody, longer than the head of a database: ".repeat(9),
+    )
+    .unwrap();
+    let error = Threaded::open(&place.path(), &Settings::default()).unwrap_err();
+    assert!(matches!(error, OpenError::NotADatabase), "{error:?}");
+}
+
+#[test]
+fn a_directory_is_not_opened() {
+    let place = Place::new();
+    let directory = place.path().parent().unwrap().to_owned();
+    let error = Threaded::open(&directory, &Settings::default()).unwrap_err();
+    assert!(matches!(error, OpenError::NotAFile), "{error:?}");
+}
+
+#[test]
+fn a_path_that_cannot_be_made_is_unreadable() {
+    let place = Place::new();
+    let path = place.path().join("below a file");
+    fs::write(place.path(), "").unwrap();
+    let error = Threaded::open(&path, &Settings::default()).unwrap_err();
+    assert!(matches!(error, OpenError::Unreadable(_)), "{error:?}");
+}
+
+#[test]
+fn another_programs_database_is_not_touched() {
+    let place = Place::new();
+    let other = Connection::open(place.path()).unwrap();
+    other
+        .execute_batch("CREATE TABLE clients (name TEXT)")
+        .unwrap();
+    let error = Inline::open(&place.path(), &Settings::default()).unwrap_err();
+    assert!(matches!(error, OpenError::OtherProgram), "{error:?}");
+    let tables: i64 = other
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(tables, 1);
+}
+
+#[test]
+fn a_store_of_a_newer_program_is_not_opened() {
+    let place = Place::new();
+    drop(threaded(&place.path(), &Settings::default()));
+    let connection = Connection::open(place.path()).unwrap();
+    connection.pragma_update(None, "user_version", 99).unwrap();
+    let error = Threaded::open(&place.path(), &Settings::default()).unwrap_err();
+    assert!(
+        matches!(error, OpenError::Newer { found: 99, .. }),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn many_may_make_the_same_file_at_once() {
+    let place = Place::new();
+    let path = place.path();
+    thread::scope(|scope| {
+        let opening: Vec<_> = (0..8)
+            .map(|n| {
+                let path = &path;
+                scope.spawn(move || {
+                    let mut store = threaded(path, &Settings::default());
+                    join(&mut store, &format!("server {n}")).member
+                })
+            })
+            .collect();
+        let mut ids: Vec<_> = opening.into_iter().map(|one| one.join().unwrap()).collect();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 8);
+    });
+}
+
+#[test]
+fn what_waits_is_finished_before_a_store_closes() {
+    let place = Place::new();
+    let mut store = threaded(&place.path(), &Settings::default());
+    let by = join(&mut store, "a");
+    let mut batch = (0..500).map(|n| (Ticket(n), assign(by, n))).collect();
+    store.submit(&mut batch);
+    drop(store);
+    let mut store = threaded(&place.path(), &Settings::default());
+    assert_eq!(clients(&mut store), 500);
+}
+
+#[test]
+fn what_is_above_the_bound_is_refused_and_the_rest_is_done() {
+    let place = Place::new();
+    let settings = Settings {
+        max_waiting: 10,
+        ..Settings::default()
+    };
+    let mut store = threaded(&place.path(), &settings);
+    let by = join(&mut store, "a");
+    for _ in 0..3 {
+        let operations = (0..25).map(|n| assign(by, n)).collect();
+        let results = ask(&mut store, operations);
+        let refused = results.iter().filter(|result| result.is_err()).count();
+        assert_eq!(refused, 15);
+        assert!(results.iter().take(10).all(Result::is_ok));
+        assert!(matches!(results[24], Err(Refused::Unavailable)));
+    }
+    assert_eq!(clients(&mut store), 10);
+}
+
+#[test]
+fn a_full_table_of_clients_refuses_the_next_one_only() {
+    let place = Place::new();
+    let settings = Settings {
+        max_clients: 3,
+        ..Settings::default()
+    };
+    let mut store = Inline::open(&place.path(), &settings).unwrap();
+    let by = join(&mut store, "a");
+    let results = ask(&mut store, [0, 1, 2, 3, 2].map(|n| assign(by, n)).into());
+    let refused: Vec<_> = results.into_iter().map(Result::err).collect();
+    assert_eq!(refused, [None, None, None, Some(Refused::Full), None]);
+}
+
+#[test]
+fn a_file_that_another_process_holds_is_waited_for_and_then_unavailable() {
+    let place = Place::new();
+    let settings = Settings {
+        patience: Duration::from_millis(50),
+        ..Settings::default()
+    };
+    let mut store = threaded(&place.path(), &settings);
+    let by = join(&mut store, "a");
+    let other = Connection::open(place.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let results = ask(
+        &mut store,
+        vec![assign(by, 0), Operation::Status, assign(by, 1)],
+    );
+    let refused: Vec<_> = results.into_iter().map(Result::err).collect();
+    let unavailable = Some(Refused::Unavailable);
+    assert_eq!(refused, [unavailable, None, unavailable], "reading goes on");
+    other.execute_batch("COMMIT").unwrap();
+    assert!(ask(&mut store, vec![assign(by, 0)]).pop().unwrap().is_ok());
+}
+
+#[test]
+fn what_another_process_wrote_is_seen_by_the_next_transaction() {
+    let place = Place::new();
+    let mut store = Inline::open(&place.path(), &Settings::default()).unwrap();
+    let by = join(&mut store, "a");
+    assert!(ask(&mut store, vec![assign(by, 0)]).pop().unwrap().is_ok());
+    let other = Connection::open(place.path()).unwrap();
+    other
+        .execute_batch("UPDATE members SET state = 'ended'")
+        .unwrap();
+    let late = ask(&mut store, vec![assign(by, 1)]).pop().unwrap();
+    assert!(matches!(late, Err(Refused::Fenced)), "{late:?}");
+}
+
+#[test]
+fn an_operation_that_the_database_fails_at_is_refused_alone() {
+    let place = Place::new();
+    let mut store = Inline::open(&place.path(), &Settings::default()).unwrap();
+    let by = join(&mut store, "a");
+    let other = Connection::open(place.path()).unwrap();
+    let spoil = "CREATE TRIGGER spoil BEFORE INSERT ON clients WHEN NEW.aor = 'sip:1@example.com'
+        BEGIN SELECT RAISE(ABORT, 'spoilt'); END";
+    other.execute_batch(spoil).unwrap();
+    let results = ask(&mut store, (0..3).map(|n| assign(by, n)).collect());
+    let refused: Vec<_> = results.into_iter().map(Result::err).collect();
+    assert_eq!(refused, [None, Some(Refused::Unavailable), None]);
+    assert_eq!(clients(&mut store), 2);
+}
+
+#[test]
+fn the_log_does_not_grow_for_ever() {
+    let place = Place::new();
+    let mut store = threaded(&place.path(), &Settings::default());
+    let by = join(&mut store, "a");
+    for round in 0..80 {
+        let operations = (0..100).map(|n| assign(by, round * 100 + n)).collect();
+        assert!(ask(&mut store, operations).iter().all(Result::is_ok));
+        let settled = (0..100).map(|_| beat(by)).collect();
+        assert!(ask(&mut store, settled).iter().all(Result::is_ok));
+    }
+    let log = fs::metadata(place.path().with_extension("db-wal"))
+        .unwrap()
+        .len();
+    assert!(log < 24 << 20, "{log}");
+}
+
+#[test]
+fn a_completion_wakes_who_polled() {
+    struct Woken(AtomicBool, Thread);
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Release);
+            self.1.unpark();
+        }
+    }
+    let place = Place::new();
+    let mut store = threaded(&place.path(), &Settings::default());
+    let woken = Arc::new(Woken(AtomicBool::new(false), thread::current()));
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut done = Vec::new();
+    assert!(
+        store
+            .poll(&mut Context::from_waker(&waker), &mut done)
+            .is_pending()
+    );
+    store.submit(&mut vec![(Ticket(1), Operation::Status)]);
+    while !woken.0.load(Ordering::Acquire) {
+        thread::park_timeout(Duration::from_secs(10));
+    }
+    assert!(
+        store
+            .poll(&mut Context::from_waker(&waker), &mut done)
+            .is_ready()
+    );
+    assert_eq!(done.len(), 1);
+}
+
+fn threaded(path: &Path, settings: &Settings) -> Threaded {
+    Threaded::open(path, settings).unwrap()
+}
+
+fn join(store: &mut dyn Store, name: &str) -> Membership {
+    let operation = Operation::Join {
+        name: name.into(),
+        role: Role::Server,
+        host: "host".into(),
+        pid: 1,
+        started: 1,
+        sip: None,
+        oob: None,
+        weight: 1,
+        seed: [0; 16],
+    };
+    match ask(store, vec![operation]).pop().unwrap() {
+        Ok(Outcome::Joined { membership, .. }) => membership,
+        other => panic!("not joined: {other:?}"),
+    }
+}
+
+fn assign(by: Membership, number: u64) -> Operation {
+    Operation::Assign {
+        by,
+        client: Aor::from_canonical(&format!("sip:{number}@example.com")),
+        create: true,
+        now: WallTime(0),
+    }
+}
+
+fn beat(by: Membership) -> Operation {
+    Operation::Beat {
+        by,
+        settled: None,
+        now: WallTime(0),
+    }
+}
+
+fn clients(store: &mut dyn Store) -> u64 {
+    match ask(store, vec![Operation::Status]).pop().unwrap() {
+        Ok(Outcome::Status(status)) => status.clients,
+        other => panic!("no status: {other:?}"),
+    }
+}
+
+fn ask(store: &mut dyn Store, operations: Vec<Operation>) -> Vec<Result<Outcome, Refused>> {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let count = operations.len();
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    store.submit(&mut (0..).map(Ticket).zip(operations).collect());
+    let mut done: Vec<Completion> = Vec::new();
+    while done.len() < count {
+        if store.poll(&mut context, &mut done).is_pending() {
+            thread::park();
+        }
+    }
+    done.sort_by_key(|completion| completion.ticket);
+    done.into_iter()
+        .map(|completion| completion.result)
+        .collect()
+}

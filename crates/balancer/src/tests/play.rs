@@ -1,5 +1,5 @@
-//! What the tests stand on: a balancer, a store that answers at once or not at all, and the texts of
-//! what was sent.
+//! What the tests stand on: a balancer, a store that answers at once or not at all, and the texts
+//! of what was sent.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -78,6 +78,7 @@ pub(super) fn config() -> Config {
             listener(Protocol::Tcp, "sip.example.com", 5060, "192.0.2.1:5060"),
             listener(Protocol::Udp, "2001:db8::1", 5062, "[2001:db8::1]:5062"),
             listener(Protocol::Udp, "203.0.113.9", 5080, "10.0.0.1:5060"),
+            listener(Protocol::Udp, "203.0.113.9", 5090, "0.0.0.0:5090"),
         ],
         ..Config::default()
     }
@@ -213,14 +214,27 @@ impl Play {
         text: &str,
         body: &[u8],
     ) -> Vec<Sent> {
+        self.try_server(server, passage, text.as_bytes(), body)
+    }
+
+    /// As [`Play::server`] of any bytes; what cannot be read is dropped.
+    pub(super) fn try_server(
+        &mut self,
+        server: MemberId,
+        passage: &Passage,
+        bytes: &[u8],
+        body: &[u8],
+    ) -> Vec<Sent> {
         let mut index = std::mem::take(&mut self.index);
-        let message = index.read(text.as_bytes(), Framing::Datagram).unwrap();
-        let body = Bytes::copy_from_slice(body);
-        let Self {
-            balancer, now, out, ..
-        } = self;
-        balancer.handle_server(*now, server, passage, message, &body, out);
-        let mut sent = self.collect(Some(text.as_bytes()), &index);
+        let mut sent = Vec::new();
+        if let Ok(message) = index.read(bytes, Framing::Datagram) {
+            let body = Bytes::copy_from_slice(body);
+            let Self {
+                balancer, now, out, ..
+            } = self;
+            balancer.handle_server(*now, server, passage, message, &body, out);
+            sent = self.collect(Some(bytes), &index);
+        }
         self.index = index;
         sent.extend(self.settle());
         sent
@@ -330,7 +344,7 @@ impl Play {
             sent.push(Sent::Server {
                 server: forward.server,
                 passage: Box::new(forward.passage),
-                text: String::from_utf8(written).unwrap(),
+                text: String::from_utf8_lossy(&written).into_owned(),
                 vias_removed: forward.vias_removed,
             });
         }

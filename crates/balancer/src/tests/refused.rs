@@ -1,6 +1,6 @@
 //! What the balancer answers itself.
 
-use presently_pool::MemberState;
+use presently_pool::{Kind, MemberState, Passage};
 use presently_sip::{Flow, MacKey};
 use proptest::prelude::*;
 
@@ -271,6 +271,9 @@ proptest! {
         let start = at.index(bytes.len());
         let end = (start + length).min(bytes.len());
         bytes.splice(start..end, patch.bytes());
-        play.phone(PHONE, bytes);
+        play.phone(PHONE, &bytes);
+        play.try_server(SERVER, &plain(), &bytes, b"body");
+        let handed_back = Passage { kind: Kind::HandBack, ..plain() };
+        play.try_server(SERVER, &handed_back, &bytes, b"");
     }
 }

@@ -157,8 +157,16 @@ fn a_forged_or_alien_response_is_dropped() {
     let branch = &branch[..branch.find(['\r', ';']).unwrap()];
     let last = if branch.ends_with('a') { "b" } else { "a" };
     let forged = format!("{}{last}", &branch[..branch.len() - 1]);
+    // Another flow under the same MAC.
+    let (cut, letter) = (
+        branch.len() / 2,
+        &branch[branch.len() / 2..=branch.len() / 2],
+    );
+    let letter = if letter == "a" { "b" } else { "a" };
+    let diverted = format!("{}{letter}{}", &branch[..cut], &branch[cut + 1..]);
     let changes = [
         (branch, forged.as_str()),
+        (branch, diverted.as_str()),
         (branch, "z9hG4bKphone"),
         (branch, "z9hG4bK"),
         ("z9hG4bKphone", "z9hG4bKother"),

@@ -135,6 +135,23 @@ fn a_dialog_is_routed_by_the_token_of_its_contact() {
     }
     assert_eq!(play.balancer.counters().assignments_asked, 1);
 
+    // Outside a dialog it is whom the watcher asks for.
+    let uri = format!("sip:{token}@sip.example.com:5060");
+    let sent = play.phone(PHONE, request("SUBSCRIBE", &uri, &["CSeq: 9 SUBSCRIBE"]));
+    let (_, passage, _) = sent[0].to_server();
+    assert_eq!(
+        passage.client.as_ref().unwrap().1.as_str(),
+        "sip:alice@example.com"
+    );
+    play.assigned.clear();
+    play.balancer = Play::new().balancer;
+
+    // A client that is gone leaves no dialog behind, and nothing to publish to.
+    let sent = play.phone(PHONE, request("SUBSCRIBE", &uri, &lines));
+    assert_eq!(sent[0].status(), 481);
+    let sent = play.phone(PHONE, request("PUBLISH", &uri, &[]));
+    assert_eq!(sent[0].status(), 404);
+
     // A forged token is a user like any other: the From decides, and nothing is assigned for it.
     let forged = format!("sip:{}a@sip.example.com", &token[..23]);
     let sent = play.phone(PHONE, request("SUBSCRIBE", &forged, &lines));
@@ -180,6 +197,7 @@ fn routes_that_name_us_are_taken_out() {
         "Route: <sip:203.0.113.9:5080;lr>",
         "Route: <sip:10.0.0.1:5060;lr>",
         "Route: <sip:[2001:0db8::1]:5062;lr>",
+        "Route: <sip:127.0.0.1:5090;lr>",
         "Route: Proxy <sip:example.com;lr>",
         "Route: <sip:192.0.2.1;lr>,<sip:192.0.2.1:5060;transport=TCP;lr>",
         &token,
@@ -260,8 +278,8 @@ fn a_retransmission_is_forwarded_alike_by_any_balancer_of_the_pool() {
     assert!(texts.windows(2).all(|pair| pair[0] == pair[1]));
 }
 
-/// Twinkle and libpurple seed Call-ID, tag and branch with the time: two that start in one second are
-/// told apart by their flows.
+/// Twinkle and libpurple seed Call-ID, tag and branch with the time: two that start in one second
+/// are told apart by their flows.
 #[test]
 fn two_phones_with_equal_branch_call_id_tag_and_cseq_stay_two() {
     let mut play = Play::new();

@@ -116,7 +116,10 @@ impl Server {
             Fate::Ended(None) => {
                 let owner = (None, activation);
                 self.with_bench(now, out, |notifier, bench| {
-                    notifier.insert(*row, owner, bench)
+                    let place = notifier.insert(*row, owner, bench);
+                    // Nothing goes out before the document just read is there.
+                    notifier.freeze(place);
+                    place
                 })
             }
             Fate::Started => {
@@ -244,12 +247,7 @@ impl Server {
                     .unwrap_or_else(|| never_written(resource));
                 self.learn(now, &document, out);
             }
-            // The slow sweep tries again: a resource that could not be read stays behind what was heard.
-            Ok(_) | Err(_) => {
-                if self.notifier.unread(resource) {
-                    self.read(resource.clone(), out);
-                }
-            }
+            Ok(_) | Err(_) => self.read_later(now, resource),
         }
     }
 

@@ -6,7 +6,7 @@ use presently_pool::{Epoch, Kind};
 use presently_sip::{Now, WallTime};
 use presently_store::{Activated, Change, Operation, Outcome, Refused, Swept};
 
-use super::{Asked, Server, Timer};
+use super::{Asked, Server, TRY_AGAIN, Timer};
 use crate::actor::{Actor, State};
 use crate::held::Held;
 use crate::notifier::SubscriptionSlot;
@@ -43,9 +43,9 @@ impl Server {
             }
             Ok(Outcome::Activated(None)) => self.disown(now, slot, out),
             Err(Refused::Fenced) => {
-                // An activation names no epoch: it is this whole life that has ended.
+                // This whole life is over: the program leaves, and whoever asks is answered elsewhere.
                 self.is_fenced = true;
-                self.wait(now, slot, out);
+                self.drop_actor(slot);
             }
             Ok(_) | Err(_) => self.wait(now, slot, out),
         }
@@ -359,7 +359,5 @@ impl Server {
 
 /// After a restart or takeover nothing expires for this long.
 const GRACE: Duration = Duration::from_mins(1);
-/// How soon what waits for the store is tried again.
-const TRY_AGAIN: Duration = Duration::from_millis(250);
 /// Activations under way at a time after a start: paced, so that a request is not kept waiting behind all.
 const ACTIVATIONS_AT_ONCE: usize = 64;

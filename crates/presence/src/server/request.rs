@@ -15,7 +15,7 @@ use crate::held::Held;
 use crate::notifier::SubscriptionSlot;
 use crate::package::{EventPackage, accepts};
 use crate::plan::{self, Fate, Plan, RELEASE_AFTER};
-use crate::publication::{self, PublicationLimits};
+use crate::publication::{self, PublicationLimits, PublishDecision};
 use crate::registrar::{self, Register};
 use crate::subscription::{self, Situation, Subscribe, Subscribed};
 
@@ -308,6 +308,7 @@ impl Server {
             compositor::apply(&decided, &request, &actor.publications, &publishing);
         let plan = Plan {
             is_removal: granted == 0,
+            is_refresh: matches!(decided, PublishDecision::Refresh { .. }),
             publications: Some(after),
             repeat,
             ..Plan::default()

@@ -110,7 +110,7 @@ impl Host {
                 let text = std::mem::take(&mut server.out.text);
                 let from = server.me.member;
                 for message in messages.drain(..) {
-                    self.to_balancer(now, from, &message, &text);
+                    self.deliver(now, from, &message, &text);
                 }
                 if let Some(server) = self.servers.get_mut(place) {
                     server.out.to_balancers = messages;
@@ -125,7 +125,7 @@ impl Host {
         }
     }
 
-    fn to_balancer(&mut self, now: Now, from: MemberId, message: &ToBalancer, text: &[u8]) {
+    fn deliver(&mut self, now: Now, from: MemberId, message: &ToBalancer, text: &[u8]) {
         let head = text.get(message.head.clone()).unwrap_or_default();
         let passage = Passage {
             kind: message.kind,
@@ -217,6 +217,8 @@ impl Host {
         if self.batch.is_empty() {
             return;
         }
+        let is_waited_for = |(ticket, _): &&(Ticket, _)| ticket.0 >> OWNER_SHIFT != HOST;
+        self.in_flight += self.batch.iter().filter(is_waited_for).count();
         self.counters.batches += 1;
         self.counters.operations += u64::try_from(self.batch.len()).unwrap_or_default();
         self.store.submit(&mut self.batch);
@@ -227,6 +229,9 @@ impl Host {
             self.counters.completions_refused += 1;
         }
         let owner = completion.ticket.0 >> OWNER_SHIFT;
+        if owner != HOST {
+            self.in_flight = self.in_flight.saturating_sub(1);
+        }
         let completion = Completion {
             ticket: Ticket(completion.ticket.0 & ((1 << OWNER_SHIFT) - 1)),
             ..completion
@@ -240,6 +245,7 @@ impl Host {
                         .machine
                         .handle_completion(now, completion, &mut hosted.out);
                 }
+                self.is_fenced |= self.balancer.as_ref().is_some_and(|one| one.out.fenced);
                 self.forward(now, None);
             }
             server => {

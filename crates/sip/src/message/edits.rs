@@ -1,12 +1,11 @@
 //! What a proxy changes in a message, kept apart from the message until somebody writes it.
 
-use std::fmt::Display;
-use std::io::Write;
 use std::net::SocketAddr;
 
 use super::index::Header;
 use super::{Message, Name, Start};
 use crate::Via;
+use crate::put::{put, put_address, put_decimal};
 use crate::text::{Commas, cut_outside};
 
 /// What a proxy changes in a request it passes on; pending until somebody writes the text.
@@ -19,8 +18,8 @@ pub struct Edits<'a> {
     pub presently: Option<&'a str>,
     /// A Via value to put on top.
     pub via: Option<&'a str>,
-    /// The source, to be written into the top Via as `received` and, where `rport` is empty, `rport`
-    /// (RFC 3261 §18.2.1, RFC 3581 §4). A `received` of the sender's own is taken out.
+    /// The source, to be written into the top Via as `received` and, where `rport` is empty,
+    /// `rport` (RFC 3261 §18.2.1, RFC 3581 §4). A `received` of the sender's own is taken out.
     pub source: Option<SocketAddr>,
     /// How many Route values to take from the top.
     pub routes_removed: usize,
@@ -109,7 +108,9 @@ impl<'a> Edits<'a> {
                 put(out, &[method_text, " ", uri, " SIP/2.0\r\n"]);
             }
             Start::Response { status, reason } => {
-                append(out, format_args!("SIP/2.0 {status} "));
+                put(out, &["SIP/2.0 "]);
+                put_decimal(out, status);
+                put(out, &[" "]);
                 out.extend_from_slice(reason);
                 out.extend_from_slice(b"\r\n");
             }
@@ -154,7 +155,8 @@ fn write_received(text: &str, via: &Via<'_>, source: SocketAddr, out: &mut Vec<u
         match value {
             None | Some("") if name.eq_ignore_ascii_case("rport") => {
                 is_asked = true;
-                append(out, format_args!("={}", source.port()));
+                put(out, &["="]);
+                put_decimal(out, source.port());
             }
             Some(value) => put(out, &["=", value]),
             None => {}
@@ -163,7 +165,8 @@ fn write_received(text: &str, via: &Via<'_>, source: SocketAddr, out: &mut Vec<u
     let address = source.ip().to_canonical();
     // RFC 3581 §4: who asked for rport gets `received` even where it says nothing new.
     if is_asked || via.host.address() != Some(address) {
-        append(out, format_args!(";received={address}"));
+        put(out, &[";received="]);
+        put_address(out, address);
     }
 }
 
@@ -214,28 +217,21 @@ fn write_optional(out: &mut Vec<u8>, name: Name, value: Option<&str>) {
     }
 }
 
-fn write_number(out: &mut Vec<u8>, name: Name, value: impl Display) {
-    append(out, format_args!("{}: {value}\r\n", name.as_str()));
+fn write_number(out: &mut Vec<u8>, name: Name, value: u32) {
+    put(out, &[name.as_str(), ": "]);
+    put_decimal(out, value);
+    put(out, &["\r\n"]);
 }
 
 fn write_end(message: &Message<'_>, out: &mut Vec<u8>) {
     let body = message.body();
     if message.header(Name::ContentLength).is_none() {
-        write_number(out, Name::ContentLength, body.len());
+        let length = u32::try_from(body.len()).expect("a place in a message is below 2³²");
+        write_number(out, Name::ContentLength, length);
     }
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(body);
 }
 
-/// Appends texts; formatting costs ten times as much.
-pub(crate) fn put(out: &mut Vec<u8>, parts: &[&str]) {
-    for part in parts {
-        out.extend_from_slice(part.as_bytes());
-    }
-}
-
-/// Formats into the buffer.
-pub(crate) fn append(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
-    out.write_fmt(arguments)
-        .expect("writing to memory cannot fail");
-}
+#[cfg(test)]
+mod tests;

@@ -19,8 +19,8 @@ pub struct Index {
 /// How the end of the message is known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Framing {
-    /// One datagram is one message: Content-Length may be absent; surplus bytes are cut, a body that
-    /// is too short is a [`Defect`] (RFC 3261 §18.3).
+    /// One datagram is one message: Content-Length may be absent; surplus bytes are cut, a body
+    /// that is too short is a [`Defect`] (RFC 3261 §18.3).
     Datagram,
     /// The bytes are one whole message as [`crate::Stream`] cut it.
     Stream,
@@ -60,8 +60,8 @@ impl Index {
             .ok_or(ReadError::Syntax)
     }
 
-    /// The message this index was last filled from, over the same `bytes`: how an indexed message is
-    /// kept across a borrow (the index is a plain value and may be cloned and stored beside its
+    /// The message this index was last filled from, over the same `bytes`: how an indexed message
+    /// is kept across a borrow (the index is a plain value and may be cloned and stored beside its
     /// bytes).
     #[must_use]
     pub fn message<'a>(&'a self, bytes: &'a [u8]) -> Message<'a> {
@@ -131,10 +131,7 @@ impl Index {
     /// A line that starts with white space continues the one before (RFC 3261 §7.3.1).
     fn fold(&mut self, bytes: &[u8], line: Span) {
         match self.headers.last_mut() {
-            Some(header) => {
-                header.line.end = line.end;
-                header.trim(bytes);
-            }
+            Some(header) => header.fold(bytes, line),
             None => self.blame(Defect::Header(Name::Other)),
         }
     }
@@ -189,20 +186,25 @@ fn read_status(line: Span, text: &[u8]) -> Result<StartLine, ReadError> {
     Ok(StartLine::Response { status, reason })
 }
 
-/// The one length that all Content-Length values name; two that differ are an error.
-pub(super) fn content_length<'a>(
-    values: impl Iterator<Item = &'a [u8]>,
+/// The one length that all Content-Length values name.
+fn content_length<'a>(
+    mut values: impl Iterator<Item = &'a [u8]>,
 ) -> Result<Option<usize>, ReadError> {
     let mut length = None;
-    for value in values {
-        let value = decimal(value)
-            .and_then(|value| usize::try_from(value).ok())
-            .ok_or(ReadError::Syntax)?;
-        if *length.get_or_insert(value) != value {
-            return Err(ReadError::Syntax);
-        }
-    }
+    values.try_for_each(|value| agree(&mut length, Some(value)))?;
     Ok(length)
+}
+
+/// Takes in one more Content-Length, if there is one; junk, or another length, is an error.
+pub(super) fn agree(length: &mut Option<usize>, value: Option<&[u8]>) -> Result<(), ReadError> {
+    let Some(value) = value else {
+        return Ok(());
+    };
+    let value = decimal(value)
+        .and_then(|value| usize::try_from(value).ok())
+        .ok_or(ReadError::Syntax)?;
+    let agreed = *length.get_or_insert(value) == value;
+    agreed.then_some(()).ok_or(ReadError::Syntax)
 }
 
 /// Where the parts of the start line are.
@@ -258,13 +260,19 @@ impl Header {
         header
     }
 
-    /// No colon, or a name that is no token.
-    fn is_broken(&self, bytes: &[u8]) -> bool {
-        self.name == Name::Other
-            && (self.colon == self.line.end || !is_token(self.name_text.of(bytes)))
+    /// Takes in a continuation line.
+    pub(super) fn fold(&mut self, bytes: &[u8], line: Span) {
+        self.line.end = line.end;
+        self.trim(bytes);
     }
 
-    pub(super) fn trim(&mut self, bytes: &[u8]) {
+    /// No colon in its first line, or a name that is no token.
+    fn is_broken(&self, bytes: &[u8]) -> bool {
+        self.colon == self.line.end
+            || self.name == Name::Other && !is_token(self.name_text.of(bytes))
+    }
+
+    fn trim(&mut self, bytes: &[u8]) {
         let value = Span {
             start: self.colon.saturating_add(1).min(self.line.end),
             end: self.line.end,
@@ -322,9 +330,9 @@ pub(super) struct Lines<'a> {
     pub(super) bytes: &'a [u8],
     /// Where the next line starts.
     pub(super) at: usize,
-    /// Whether a CR stood alone. Another reader may take it for the end of a line, so such a message
-    /// must not be passed on.
-    stray: bool,
+    /// Whether a CR stood alone. Another reader may take it for the end of a line, so such a
+    /// message must not be passed on.
+    pub(super) stray: bool,
     limit: usize,
 }
 

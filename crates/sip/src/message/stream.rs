@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::index::{BODY_MAX, HEAD_MAX, Header, Lines, Span, content_length};
+use super::index::{BODY_MAX, HEAD_MAX, Header, Lines, Span, agree};
 use super::{Name, ReadError};
 
 /// Cuts a byte stream into messages by Content-Length (RFC 3261 §18.3), in any segmentation.
@@ -38,7 +38,8 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// Framing is lost (no Content-Length, conflicting ones, or over a limit): close the connection.
+    /// Framing is lost (no Content-Length, conflicting ones, or over a limit): close the
+    /// connection.
     pub fn next_message(&mut self, pings: &mut usize) -> Result<Option<Bytes>, ReadError> {
         if let Some(error) = self.failed {
             return Err(error);
@@ -49,6 +50,12 @@ impl Stream {
             self.buffer = BytesMut::new();
         }
         result
+    }
+
+    /// Whether nothing of a message that is not whole yet is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
     }
 
     fn cut(&mut self, pings: &mut usize) -> Result<Option<Bytes>, ReadError> {
@@ -64,7 +71,12 @@ impl Stream {
             return self.wait();
         }
         (self.size, self.searched, self.crlfs) = (None, 0, 0);
-        Ok(Some(self.buffer.split_to(size).freeze()))
+        let message = self.buffer.split_to(size).freeze();
+        if self.buffer.is_empty() {
+            // Most connections are idle most of the time, and there are many: keep no memory.
+            self.buffer = BytesMut::new();
+        }
+        Ok(Some(message))
     }
 
     /// More is needed; after an overrun no more is taken.
@@ -94,31 +106,41 @@ impl Stream {
         let Some(head) = self.find_head_end()? else {
             return Ok(None);
         };
-        let mut lengths = Vec::new();
+        let mut length = None;
+        // The header being read, while it is a Content-Length: it may be folded.
+        let mut current: Option<Header> = None;
         let mut lines = Lines::new(&self.buffer, 0);
-        let mut line = lines.next_line()?;
         while lines.at < head {
-            let next = lines.next_line()?;
-            if matches!(next.of(&self.buffer).first(), Some(b' ' | b'\t')) {
-                line.end = next.end;
-                continue;
+            let line = lines.next_line()?;
+            let is_fold = matches!(line.of(&self.buffer).first(), Some(b' ' | b'\t'));
+            match current.as_mut() {
+                Some(header) if is_fold => header.fold(&self.buffer, line),
+                _ => {
+                    let next = (!is_fold).then(|| length_header(&self.buffer, line));
+                    let done = std::mem::replace(&mut current, next.flatten());
+                    let value = done.map(|header| header.value.of(&self.buffer));
+                    agree(&mut length, value)?;
+                }
             }
-            lengths.extend(length_header(&self.buffer, line));
-            line = next;
         }
-        let values = lengths.iter().map(|header| header.value.of(&self.buffer));
-        let length = content_length(values)?.ok_or(ReadError::Syntax)?;
+        let length = length.ok_or(ReadError::Syntax)?;
         if length > BODY_MAX {
             return Err(ReadError::Limit);
         }
         Ok(Some(head + length))
     }
 
+    /// Where the head ends. A CR that stands alone is refused here, where nobody is answered yet:
+    /// it would be looked for anew with each byte that arrives.
     fn find_head_end(&mut self) -> Result<Option<usize>, ReadError> {
         let mut lines = Lines::resumed(&self.buffer, self.searched);
         loop {
             self.searched = lines.at;
-            match lines.next_line() {
+            let line = lines.next_line();
+            if lines.stray {
+                return Err(ReadError::Syntax);
+            }
+            match line {
                 Ok(line) if line.of(&self.buffer).is_empty() => return Ok(Some(lines.at)),
                 Ok(_) => {}
                 Err(ReadError::Syntax) => return Ok(None),
@@ -136,5 +158,9 @@ fn length_header(bytes: &[u8], line: Span) -> Option<Header> {
         .filter(|header| header.name == Name::ContentLength)
 }
 
-/// The most bytes a stream holds back: one message of the largest size, and what was read behind it.
+/// The most bytes a stream holds back: one message of the largest size, and what was read behind
+/// it.
 pub const BUFFER_MAX: usize = 2 * (HEAD_MAX + BODY_MAX);
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,7 @@ pub(super) fn run(open: &dyn Fn() -> Box<dyn Store>) {
     a_read_in_a_batch_sees_the_writes_before_it(open());
     a_sweep_finds_what_a_lost_wake_said(open());
     an_activation_reads_all_that_the_client_owns(open());
+    a_first_activation_reads_what_came_before_it(open());
     puts_replace_the_row_with_the_same_key(open());
     people_see_a_client_and_its_watchers(open());
     names_that_nothing_refers_to_go(open());
@@ -238,6 +239,20 @@ fn an_activation_reads_all_that_the_client_owns(store: Box<dyn Store>) {
         .collect();
     assert_eq!(bodies, [b"hers"]);
     assert!(state.repeats.is_empty());
+}
+
+fn a_first_activation_reads_what_came_before_it(store: Box<dyn Store>) {
+    let (mut pool, [a]) = Pool::with(store, ["a"]);
+    let assignment = pool.assign("alice").expect("a is alive");
+    let assigned = super::pool::Actor {
+        by: a,
+        client: assignment.client,
+        epoch: assignment.epoch,
+    };
+    pool.commit(assigned, vec![bind("desk"), subscribe("bob", "s1")]);
+    let state = pool.activate(a, aor("alice")).expect("assigned to a");
+    let rows = (state.bindings.len(), state.subscriptions.len());
+    assert_eq!((state.activation, rows), (1, (1, 1)));
 }
 
 fn puts_replace_the_row_with_the_same_key(store: Box<dyn Store>) {

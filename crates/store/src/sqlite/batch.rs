@@ -1,4 +1,5 @@
-//! What the operations of one transaction share: the counter and the members, read once, written once.
+//! What the operations of one transaction share: the counter and the members, read once, written
+//! once.
 
 use presently_pool::{Member, MemberId, MemberState, Membership, Role};
 use rusqlite::{Connection, params};

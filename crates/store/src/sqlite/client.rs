@@ -23,20 +23,25 @@ pub(super) fn activate(
     client: &Aor,
 ) -> Result<Outcome, Failure> {
     batch.check(by)?;
-    let epoch = batch.count_up();
-    let sql = "UPDATE clients SET epoch = ?3, activation = activation + 1
-        WHERE aor = ?1 AND server = ?2 AND release_at IS NULL RETURNING id, activation";
+    let sql = "SELECT id, activation FROM clients
+        WHERE aor = ?1 AND server = ?2 AND release_at IS NULL";
     let row = batch
         .connection
         .prepare_cached(sql)?
-        .query_row(params![client.as_str(), by.member.0, int(epoch)], |row| {
+        .query_row(params![client.as_str(), by.member.0], |row| {
             let mut cells = Cells::new(row);
-            Ok((ClientId(cells.number()?), cells.take()?))
+            Ok((ClientId(cells.number()?), cells.take::<u32>()?))
         })
         .optional()?;
     let Some((id, activation)) = row else {
         return Ok(Outcome::Activated(None));
     };
+    let (epoch, activation) = (batch.count_up(), activation.saturating_add(1));
+    // Not `RETURNING`: it opens a table in memory for each statement, which costs more than this.
+    batch
+        .connection
+        .prepare_cached("UPDATE clients SET epoch = ?2, activation = ?3 WHERE id = ?1")?
+        .execute(params![int(id.0), int(epoch), activation])?;
     let mut activated = Box::new(Activated {
         client: id,
         epoch: Epoch(epoch),
@@ -133,7 +138,8 @@ pub(super) fn is_owned(
     Ok(row == Some((server.0, epoch.0)))
 }
 
-/// Makes the row a tombstone until `release_at` if nothing of the client lives; says whether it did.
+/// Makes the row a tombstone until `release_at` if nothing of the client lives; says whether it
+/// did.
 pub(super) fn release(
     batch: &mut Batch<'_>,
     client: ClientId,
@@ -172,7 +178,8 @@ fn row(connection: &Connection, client: &Aor) -> rusqlite::Result<Option<Row>> {
         .optional()
 }
 
-/// Inserts the row of a new client. Its id is its first epoch: from the counter, so never used again.
+/// Inserts the row of a new client. Its id is its first epoch: from the counter, so never used
+/// again.
 fn insert(
     connection: &Connection,
     client: &Aor,

@@ -129,8 +129,8 @@ fn purge(connection: &Connection, now: WallTime) -> rusqlite::Result<()> {
     purge_resources(connection)
 }
 
-/// Walks on through the names of resources and drops those that nothing refers to any more. Subscribers
-/// make such names as they like, so they must not stay.
+/// Walks on through the names of resources and drops those that nothing refers to any more.
+/// Subscribers make such names as they like, so they must not stay.
 fn purge_resources(connection: &Connection) -> rusqlite::Result<()> {
     let next = connection
         .prepare_cached("SELECT walked FROM counter")?
@@ -154,8 +154,8 @@ fn purge_resources(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Rows of each kind that a beat clears away: four beats a second keep up with 2,000 logoffs a second for
-/// each member.
+/// Rows of each kind that a beat clears away: four beats a second keep up with 2,000 logoffs a
+/// second for each member.
 const MAX_PURGED: i64 = 500;
 /// Names of resources that a beat looks at, about 30 µs.
 const MAX_WALKED: i64 = 50;

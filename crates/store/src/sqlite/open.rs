@@ -6,6 +6,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::schema;
@@ -15,8 +16,8 @@ use super::schema;
 pub struct Settings {
     /// What a commit survives.
     pub durability: Durability,
-    /// How many clients may be assigned at once; above it `Assign` is refused with `Full`. A million
-    /// clients take about 1 GB.
+    /// How many clients may be assigned at once; above it `Assign` is refused with `Full`. A client
+    /// with a binding, a publication and five subscriptions takes about 5 kB of the file.
     pub max_clients: u64,
     /// How long a transaction waits for other processes that use the same file. Longer than a
     /// checkpoint on a slow disk, shorter than the 20 s for which a server holds requests.
@@ -92,8 +93,8 @@ pub(super) fn memory() -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// Opens the file, makes it (readable by its owner only: the pool's key is in it) when it is not there,
-/// and brings it to the present schema.
+/// Opens the file, makes it (readable by its owner only: the pool's key is in it) when it is not
+/// there, and brings it to the present schema.
 pub(super) fn file(path: &Path, settings: &Settings) -> Result<Connection, OpenError> {
     make(path)?;
     let mut connection = Connection::open_with_flags(path, flags())?;
@@ -164,6 +165,8 @@ fn write_ahead(connection: &Connection, patience: Duration) -> Result<(), OpenEr
 
 fn prepare(connection: &Connection) -> Result<(), OpenError> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Else a statement is compiled again when the values bound to it might suggest another plan.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // Rows are written only under a client row that was just checked: a second check buys nothing.
     connection.pragma_update(None, "foreign_keys", false)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
@@ -185,9 +188,12 @@ pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
 
 /// More than there are statements in this module, so that none is compiled twice.
 const STATEMENTS: usize = 128;
-/// 32 MiB of pages (a negative number is KiB): the hot rows of 30,000 clients.
-const CACHE_KIB: i64 = -32_768;
-/// Reads of pages that are not in the cache go without a system call (1.0 to 1.9 times as fast).
-const MMAP_BYTES: i64 = 268_435_456;
+/// 8 MiB of pages (a negative number is KiB). A commit that has split a page looks through the whole
+/// cache, so 64 MiB made a first REGISTER dearer by a third, and saved nothing: the operating system
+/// has the pages too (measured).
+const CACHE_KIB: i64 = -8_192;
+/// None: a mapped page is looked for in the log at each use, a cached one only once. Mapping
+/// doubled the cost of finding 100 watchers (measured).
+const MMAP_BYTES: i64 = 0;
 /// The log file is cut to this size when it starts over.
 pub(super) const JOURNAL_BYTES: i64 = 1_048_576;

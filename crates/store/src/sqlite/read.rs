@@ -99,9 +99,9 @@ pub(super) fn owned(
     activated: &mut Activated,
 ) -> rusqlite::Result<()> {
     activated.documents = documents_of(connection, aor)?;
-    // A row that was never activated before owns nothing yet.
-    if activated.activation > 1 {
-        let client = activated.client;
+    let client = activated.client;
+    // Most first activations find nothing: one look saves four.
+    if activated.activation > 1 || has_rows(connection, client)? {
         activated.bindings = bindings(connection, client)?;
         activated.publications = publications(connection, client)?;
         activated.subscriptions = subscriptions(connection, client)?;
@@ -113,6 +113,17 @@ pub(super) fn owned(
         activated.repeats = all(connection, sql, [int(client.0)], rows::repeat)?;
     }
     Ok(())
+}
+
+/// Whether there is a row of this client, tombstones of requests included.
+fn has_rows(connection: &Connection, client: ClientId) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM bindings WHERE client = ?1)
+        OR EXISTS (SELECT 1 FROM subscriptions WHERE client = ?1)
+        OR EXISTS (SELECT 1 FROM publications WHERE client = ?1)
+        OR EXISTS (SELECT 1 FROM repeats WHERE client = ?1)";
+    connection
+        .prepare_cached(sql)?
+        .query_row([int(client.0)], |row| row.get(0))
 }
 
 fn documents(
@@ -302,7 +313,8 @@ fn sweep(connection: &Connection, by: Membership, since: u64) -> Result<Swept, F
     })
 }
 
-/// From 0 it goes through what the server's clients watch; else through what has changed, which is less.
+/// From 0 it goes through what the server's clients watch; else through what has changed, which is
+/// less.
 fn changed(
     connection: &Connection,
     server: MemberId,

@@ -10,8 +10,9 @@ const APPLICATION: i64 = 0x7072_6573;
 /// Step n brings a store of version n to n + 1. A step that has been released is never edited.
 const STEPS: [&str; 1] = [FIRST];
 
-/// Inside, rows have integer keys with unique indexes beside them: a refresh costs a third of what it
-/// costs in a table clustered by text. Texts that are lists or flows have one spelling, see `text.rs`.
+/// Inside, rows have integer keys with unique indexes beside them: a refresh costs a third of what
+/// it costs in a table clustered by text. Texts that are lists or flows have one spelling, see
+/// `text.rs`.
 const FIRST: &str = "
 CREATE TABLE counter (
     one INTEGER PRIMARY KEY CHECK (one = 1),

@@ -8,7 +8,8 @@ use presently_sip::{Flow, Protocol};
 
 use crate::SubscriptionState;
 
-/// `balancer protocol listener remote slot generation`, one space between: `1 udp 0 192.0.2.7:5060 0 0`.
+/// `balancer protocol listener remote slot generation`, one space between: `1 udp 0 192.0.2.7:5060
+/// 0 0`.
 pub(super) fn flow(token: &FlowToken) -> String {
     let flow = &token.flow;
     let protocol = match flow.protocol {

@@ -15,12 +15,12 @@ use crate::{Completion, Operation, Outcome, Refused, Store, Ticket};
 
 /// `SQLite` on a file, in two threads of its own.
 ///
-/// The writer merges what waits into one transaction of at most 100 operations. Operations that only read
-/// go to the reader, beside the writer, each group under a fresh snapshot; one that was submitted after
-/// writes of the same batch waits for their commit, so it sees them.
+/// The writer merges what waits into one transaction of at most 100 operations. Operations that
+/// only read go to the reader, beside the writer, each group under a fresh snapshot; one that was
+/// submitted after writes of the same batch waits for their commit, so it sees them.
 ///
-/// At most [`Settings::max_waiting`] operations wait; those above are answered `Unavailable` at once.
-/// Dropping the store finishes what waits and then closes the file.
+/// At most [`Settings::max_waiting`] operations wait; those above are answered `Unavailable` at
+/// once. Dropping the store finishes what waits and then closes the file.
 #[derive(Debug)]
 pub struct Threaded {
     writes: Arc<Queue>,

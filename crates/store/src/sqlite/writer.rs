@@ -62,8 +62,9 @@ impl Writer {
         log.map_or(0, |metadata| metadata.len())
     }
 
-    /// Moves the write-ahead log into the database as far as readers allow, without waiting for any. The
-    /// next transaction starts the log over. A failure costs only a longer log: the next one tries again.
+    /// Moves the write-ahead log into the database as far as readers allow, without waiting for
+    /// any. The next transaction starts the log over. A failure costs only a longer log: the next
+    /// one tries again.
     pub(super) fn checkpoint(&self) {
         let _ = self
             .connection
@@ -71,7 +72,8 @@ impl Writer {
     }
 
     /// Does all operations in one transaction, in order. An operation checks before it writes, so a
-    /// refused one leaves nothing behind; when the database itself fails at one, each is done alone.
+    /// refused one leaves nothing behind; when the database itself fails at one, each is done
+    /// alone.
     pub(super) fn perform(
         &mut self,
         operations: &[(Ticket, Operation)],
@@ -220,5 +222,6 @@ pub(super) fn reads(
     Ok(results)
 }
 
-/// A write-ahead log of this length is checkpointed even when there is work: it slows readers and start-up.
-pub(super) const LONG_LOG_BYTES: u64 = 64 << 20;
+/// A write-ahead log of this length is checkpointed even when there is work: it slows whoever
+/// reads, and the longer it is, the longer the checkpoint makes others wait.
+pub(super) const LONG_LOG_BYTES: u64 = 16 << 20;

@@ -1,6 +1,10 @@
 //! A directory of its own for each test's files, gone with the last store in it.
 
-#![allow(dead_code, reason = "each test uses some of it")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "tests may, and each uses some of it"
+)]
 
 use std::path::PathBuf;
 use std::sync::Arc;

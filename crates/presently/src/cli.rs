@@ -1,0 +1,233 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use presently::Settings;
+use presently::config::StorePath;
+use presently_sip::Aor;
+
+/// A SIP/SIMPLE presence pool: many servers behind one SIP address.
+#[derive(Debug, Parser)]
+#[command(name = "presently", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serves a pool, or one part of it; without flags a balancer and three servers on this machine
+    Serve(Box<Serve>),
+    /// Watches somebody's presence and prints each change, until Ctrl-C
+    Watch(Watch),
+    /// Publishes presence for somebody, and keeps it up until Ctrl-C
+    Publish(Publish),
+    /// Shows the members of a pool, their clients and subscriptions
+    Status(Status),
+    /// Shows all that the pool keeps about somebody
+    Show(Show),
+}
+
+/// What `serve` is told.
+#[derive(Args, Debug)]
+#[command(after_help = SERVE_HELP)]
+pub(crate) struct Serve {
+    /// Reads settings from a TOML file; flags win over it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Logs more: once for changes of state, twice for each request; RUST_LOG says it finer
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+}
+
+/// What `watch` is told.
+#[derive(Args, Debug)]
+pub(crate) struct Watch {
+    /// Whom to watch, as in sip:alice@example.com
+    #[arg(value_name = "sip:USER@DOMAIN", value_parser = aor)]
+    pub(crate) presentity: Aor,
+    #[command(flatten)]
+    pub(crate) phone: PhoneArgs,
+    /// Ends after the first state
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+/// What `publish` is told.
+#[derive(Args, Debug)]
+#[command(group(clap::ArgGroup::new("state").required(true)))]
+pub(crate) struct Publish {
+    /// About whom, as in sip:alice@example.com
+    #[arg(value_name = "sip:USER@DOMAIN", value_parser = aor)]
+    pub(crate) presentity: Aor,
+    /// Publishes that they can be reached
+    #[arg(long, group = "state")]
+    pub(crate) open: bool,
+    /// Publishes that they cannot be reached
+    #[arg(long, group = "state")]
+    pub(crate) closed: bool,
+    /// A note to go with it
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Option<String>,
+    /// Ends once it is published, and leaves it to expire after this time
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) expires: Option<u32>,
+    #[command(flatten)]
+    pub(crate) phone: PhoneArgs,
+}
+
+/// How `watch` and `publish` reach a pool.
+#[derive(Args, Debug)]
+pub(crate) struct PhoneArgs {
+    /// Where the pool listens for UDP
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5060")]
+    pub(crate) pool: SocketAddr,
+    /// Who asks [default: the one it is about]
+    #[arg(long = "as", value_name = "sip:ME@DOMAIN", value_parser = aor)]
+    pub(crate) me: Option<Aor>,
+    /// Prints one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `status` is told.
+#[derive(Args, Debug)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+/// What `show` is told.
+#[derive(Args, Debug)]
+pub(crate) struct Show {
+    /// Whom to show, as in sip:alice@example.com
+    #[arg(value_name = "sip:USER@DOMAIN", value_parser = aor)]
+    pub(crate) client: Aor,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+/// Where `status` and `show` read.
+#[derive(Args, Debug)]
+pub(crate) struct StoreArgs {
+    /// Where the pool's state is kept [default: sqlite:presently.db]
+    #[arg(long, value_name = "sqlite:PATH")]
+    pub(crate) store: Option<StorePath>,
+    /// Takes the store from this configuration file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Prints one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn aor(text: &str) -> Result<Aor, String> {
+    Aor::parse(text).map_err(|_| "an address of record is like sip:alice@example.com".to_owned())
+}
+
+const SERVE_HELP: &str = "\
+The configuration file has the flags' names as keys, and two that differ:
+
+  listen = [\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\"]
+  domains = [\"example.com\"]        # --domain
+  servers = 3
+  store = \"sqlite:presently.db\"
+  admin = \"127.0.0.1:9090\"
+  auth = \"off\"
+  role = \"all\"                     # also name, oob, sip, weight
+  log = \"text\"
+
+  [expires]                        # of REGISTER, SUBSCRIBE and PUBLISH; no flags
+  min_secs = 30
+  default_secs = 3600
+  max_secs = 3600
+
+A balancer and two servers in processes of their own, on one machine:
+
+  presently serve --role balancer --name b1 --store sqlite:/tmp/pool.db
+  presently serve --role server --name s1 --store sqlite:/tmp/pool.db
+  presently serve --role server --name s2 --store sqlite:/tmp/pool.db";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_help_names_each_flag_of_each_command() {
+        let serve = [
+            "--config",
+            "--listen",
+            "--domain",
+            "--servers",
+            "--store",
+            "--admin",
+            "--auth",
+            "--role",
+            "--name",
+            "--oob",
+            "--sip",
+            "--weight",
+            "--log",
+            "--verbose",
+            "-v",
+            "[expires]",
+            "min_secs",
+            "default_secs",
+            "max_secs",
+        ];
+        let table: [(&str, &[&str]); 5] = [
+            ("serve", &serve),
+            ("watch", &["--pool", "--as", "--json", "--once"]),
+            (
+                "publish",
+                &[
+                    "--pool",
+                    "--as",
+                    "--json",
+                    "--open",
+                    "--closed",
+                    "--note",
+                    "--expires",
+                ],
+            ),
+            ("status", &["--store", "--config", "--json"]),
+            ("show", &["--store", "--config", "--json"]),
+        ];
+        for (name, flags) in table {
+            let mut cli = Cli::command();
+            let command = cli.find_subcommand_mut(name).unwrap();
+            let help = command.render_long_help().to_string();
+            for flag in flags {
+                assert!(help.contains(flag), "{name} {flag}\n{help}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_mistyped_is_refused() {
+        let table = [
+            "presently serve --server 3",
+            "presently serve --listen 127.0.0.1:5060",
+            "presently serve --store presently.db",
+            "presently serve --role king",
+            "presently serve --auth digest",
+            "presently publish sip:alice@example.com",
+            "presently publish sip:alice@example.com --open --closed",
+            "presently watch alice",
+        ];
+        for line in table {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! `presently watch` and `presently publish`: a phone for the command line.
+
+use std::error::Error;
+use std::time::Duration;
+
+use presently::Phone;
+use presently_agent::{Event, Notified, SubscriptionState, pidf, read_pidf};
+use serde_json::json;
+
+use crate::cli::{Publish, Watch};
+
+/// `presently watch`.
+pub(crate) async fn watch(args: Watch) -> Result<(), Box<dyn Error>> {
+    let me = args.phone.me.unwrap_or_else(|| args.presentity.clone());
+    let mut phone = Phone::open(me, args.phone.pool).await?;
+    phone.ask(|agent, now, out| {
+        agent.subscribe(now, &args.presentity, PACKAGE, EXPIRES_SECS, &[PIDF], out)
+    });
+    let presentity = args.presentity.to_string();
+    loop {
+        let event = tokio::select! {
+            event = phone.next_event() => event?,
+            _ = tokio::signal::ctrl_c() => return Ok(()),
+        };
+        match event {
+            Event::Notified(notified) => {
+                print_state(&presentity, &notified, args.phone.json);
+                if args.once {
+                    return Ok(());
+                }
+            }
+            other => fail(&other)?,
+        }
+    }
+}
+
+fn print_state(presentity: &str, notified: &Notified, is_json: bool) {
+    let read = read_pidf(&notified.body);
+    let state = match &read {
+        Some((true, _)) => "open",
+        Some((false, _)) => "closed",
+        None => "unknown",
+    };
+    let notes = read.map(|(_, notes)| notes).unwrap_or_default();
+    let subscription = match notified.state {
+        SubscriptionState::Active => "active",
+        SubscriptionState::Pending => "pending",
+        SubscriptionState::Terminated { .. } => "terminated",
+    };
+    if is_json {
+        let line = json!({
+            "presentity": presentity,
+            "state": state,
+            "notes": notes,
+            "subscription": subscription,
+        });
+        println!("{line}");
+    } else if notes.is_empty() {
+        println!("{presentity} is {state}");
+    } else {
+        println!("{presentity} is {state}: {}", notes.join("; "));
+    }
+}
+
+/// `presently publish`.
+pub(crate) async fn publish(args: Publish) -> Result<(), Box<dyn Error>> {
+    let me = args.phone.me.clone();
+    let me = me.unwrap_or_else(|| args.presentity.clone());
+    if me != args.presentity {
+        return Err("only one's own presence can be published".into());
+    }
+    let mut phone = Phone::open(me, args.phone.pool).await?;
+    let body = pidf(&args.presentity, args.open, args.note.as_deref());
+    let expires_secs = args.expires.unwrap_or(EXPIRES_SECS);
+    phone.ask(|agent, now, out| {
+        agent.publish(now, PACKAGE, PIDF, body.clone(), expires_secs, out);
+    });
+    let mut is_first = true;
+    loop {
+        let event = tokio::select! {
+            event = phone.next_event() => event?,
+            _ = tokio::signal::ctrl_c() => return unpublish(phone).await,
+        };
+        match event {
+            Event::Published {
+                expires_secs, etag, ..
+            } if is_first => {
+                is_first = false;
+                print_published(&args, expires_secs, etag.map(|etag| etag.to_string()));
+                if args.expires.is_some() {
+                    return Ok(());
+                }
+            }
+            other => fail(&other)?,
+        }
+    }
+}
+
+fn print_published(args: &Publish, expires_secs: u32, etag: Option<String>) {
+    let state = if args.open { "open" } else { "closed" };
+    let presentity = args.presentity.to_string();
+    if args.phone.json {
+        let line = json!({
+            "presentity": presentity,
+            "state": state,
+            "expires_secs": expires_secs,
+            "entity_tag": etag,
+        });
+        println!("{line}");
+    } else {
+        println!("published: {presentity} is {state} for {expires_secs} s");
+    }
+}
+
+/// Takes the document back; waits for the answer, but not for long.
+async fn unpublish(mut phone: Phone) -> Result<(), Box<dyn Error>> {
+    phone.ask(|agent, now, out| agent.unpublish(now, PACKAGE, out));
+    let answered = async {
+        while let Ok(event) = phone.next_event().await {
+            if matches!(event, Event::Unpublished { .. }) {
+                break;
+            }
+        }
+    };
+    // A pool that is gone forgets the document when it expires.
+    let _ = tokio::time::timeout(PATIENCE, answered).await;
+    Ok(())
+}
+
+/// What the phone cannot mend by itself ends the command.
+fn fail(event: &Event) -> Result<(), Box<dyn Error>> {
+    let text = match event {
+        Event::PublishFailed {
+            status,
+            again_in: None,
+            ..
+        } => {
+            format!("the pool refused the PUBLISH: {status}")
+        }
+        Event::SubscribeFailed {
+            status,
+            again_in: None,
+            ..
+        } => {
+            format!("the pool refused the SUBSCRIBE: {status}")
+        }
+        Event::SubscriptionEnded {
+            reason,
+            again_in: None,
+            ..
+        } => {
+            format!("the subscription is over: {reason:?}")
+        }
+        Event::TimedOut { again_in: None, .. } => "the pool does not answer".to_owned(),
+        _ => return Ok(()),
+    };
+    Err(text.into())
+}
+
+const PACKAGE: &str = "presence";
+const PIDF: &str = "application/pidf+xml";
+/// Refreshed by the phone before it ends.
+const EXPIRES_SECS: u32 = 600;
+/// How long a pool may take to answer the last request.
+const PATIENCE: Duration = Duration::from_secs(2);

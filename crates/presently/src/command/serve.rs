@@ -1,0 +1,60 @@
+//! `presently serve`: a pool, or one part of it.
+
+use std::error::Error;
+
+use presently::{Addresses, Config, Pool, Settings};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::Serve;
+use crate::log;
+
+pub(crate) async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
+    let file = match &args.config {
+        Some(path) => Settings::read(path)?,
+        None => Settings::default(),
+    };
+    let settings = args.settings.over(file);
+    log::install(settings.log.unwrap_or_default(), args.verbose);
+    let config = Config::new(settings)?;
+    let store = config.store.display().to_string();
+    let domains = config.domains.join(", ");
+    // Before the start, so that no signal is missed while it waits for the store.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stopped = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+    };
+    let mut stopped = Box::pin(stopped);
+    let pool = tokio::select! {
+        pool = Pool::open_with_admin(config) => pool?,
+        () = &mut stopped => return Ok(()),
+    };
+    print_summary(pool.addresses(), &store, &domains);
+    pool.run(stopped).await?;
+    Ok(())
+}
+
+/// One line for everything that listens; then silence.
+fn print_summary(addresses: &Addresses, store: &str, domains: &str) {
+    println!("presently {}", env!("CARGO_PKG_VERSION"));
+    for (protocol, address) in &addresses.listen {
+        println!("  phones   {} {address}", protocol.token().to_lowercase());
+    }
+    if !addresses.listen.is_empty() {
+        let served = if domains.is_empty() { "any" } else { domains };
+        println!("  domains  {served}");
+    }
+    for (name, oob, sip) in &addresses.members {
+        match sip {
+            Some(sip) => println!("  member   {name}, out of band {oob}, link {sip}"),
+            None => println!("  member   {name}, out of band {oob}"),
+        }
+    }
+    println!("  store    {store}");
+    match addresses.admin {
+        Some(admin) => println!("  admin    http://{admin}/metrics"),
+        None => println!("  admin    off (--admin HOST:PORT)"),
+    }
+}

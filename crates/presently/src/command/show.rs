@@ -1,0 +1,164 @@
+//! `presently show`: all that the pool keeps about one client.
+
+use std::error::Error;
+
+use presently_store::ClientState;
+use serde::Serialize;
+
+use super::store::{self, secs_until};
+use crate::cli::Show;
+
+pub(crate) fn run(args: &Show) -> Result<(), Box<dyn Error>> {
+    let mut reading = store::open(&args.store)?;
+    let status = reading.status()?;
+    let Some(state) = reading.client(&args.client)? else {
+        return Err(format!("the pool keeps nothing about {}", args.client).into());
+    };
+    let name_of = |id| {
+        let member = status.members.iter().find(|member| Some(member.id) == id);
+        member.map(|member| member.name.to_string())
+    };
+    let client = Client::new(args.client.to_string(), &state, &name_of);
+    if args.store.json {
+        println!("{}", serde_json::to_string(&client)?);
+    } else {
+        client.print();
+    }
+    Ok(())
+}
+
+/// A client, as it is shown.
+#[derive(Serialize)]
+struct Client {
+    client: String,
+    server: Option<String>,
+    epoch: Option<u64>,
+    bindings: Vec<Binding>,
+    publications: Vec<Publication>,
+    documents: Vec<Document>,
+    watches: Vec<Watched>,
+    watchers: Vec<Watcher>,
+}
+
+#[derive(Serialize)]
+struct Binding {
+    contact: String,
+    user_agent: String,
+    expires_in_secs: u64,
+}
+
+#[derive(Serialize)]
+struct Publication {
+    package: String,
+    entity_tag: String,
+    content_type: String,
+    bytes: usize,
+    expires_in_secs: u64,
+}
+
+#[derive(Serialize)]
+struct Document {
+    package: String,
+    version: u64,
+    content_type: String,
+    body: String,
+}
+
+#[derive(Serialize)]
+struct Watched {
+    presentity: String,
+    package: String,
+    expires_in_secs: u64,
+}
+
+#[derive(Serialize)]
+struct Watcher {
+    watcher: String,
+    package: String,
+    server: Option<String>,
+    expires_in_secs: u64,
+}
+
+type NameOf<'a> = &'a dyn Fn(Option<presently_pool::MemberId>) -> Option<String>;
+
+impl Client {
+    fn new(client: String, state: &ClientState, name_of: NameOf<'_>) -> Self {
+        let bindings = state.bindings.iter().map(|row| Binding {
+            contact: row.contact.to_string(),
+            user_agent: row.user_agent.to_string(),
+            expires_in_secs: secs_until(row.expires_at),
+        });
+        let publications = state.publications.iter().map(|row| Publication {
+            package: row.resource.package.to_string(),
+            entity_tag: row.tag.to_string(),
+            content_type: row.content_type.to_string(),
+            bytes: row.body.len(),
+            expires_in_secs: secs_until(row.expires_at),
+        });
+        let documents = state.documents.iter().map(|row| Document {
+            package: row.resource.package.to_string(),
+            version: row.version.0,
+            content_type: row.content_type.to_string(),
+            body: String::from_utf8_lossy(&row.body).into_owned(),
+        });
+        let watches = state.subscriptions.iter().map(|row| Watched {
+            presentity: row.resource.aor.to_string(),
+            package: row.resource.package.to_string(),
+            expires_in_secs: secs_until(row.expires_at),
+        });
+        let watchers = state.watchers.iter();
+        let watchers = watchers.map(|(watcher, resource, server, expires_at)| Watcher {
+            watcher: watcher.to_string(),
+            package: resource.package.to_string(),
+            server: name_of(*server),
+            expires_in_secs: secs_until(*expires_at),
+        });
+        Self {
+            client,
+            server: state.server.as_ref().map(ToString::to_string),
+            epoch: state.assignment.map(|assignment| assignment.epoch.0),
+            bindings: bindings.collect(),
+            publications: publications.collect(),
+            documents: documents.collect(),
+            watches: watches.collect(),
+            watchers: watchers.collect(),
+        }
+    }
+
+    fn print(&self) {
+        match (&self.server, self.epoch) {
+            (Some(server), Some(epoch)) => {
+                println!("{} is at {server}, epoch {epoch}", self.client);
+            }
+            _ => println!("{} has no server now", self.client),
+        }
+        for row in &self.bindings {
+            let (contact, agent) = (&row.contact, &row.user_agent);
+            println!(
+                "  binding      {contact} ({agent}), {} s",
+                row.expires_in_secs
+            );
+        }
+        for row in &self.publications {
+            let (package, tag, bytes) = (&row.package, &row.entity_tag, row.bytes);
+            let left = row.expires_in_secs;
+            println!("  publication  {package} {tag}, {bytes} bytes, {left} s");
+        }
+        for row in &self.documents {
+            println!("  document     {} version {}", row.package, row.version);
+        }
+        for row in &self.watches {
+            let (presentity, package) = (&row.presentity, &row.package);
+            println!(
+                "  watches      {presentity} {package}, {} s",
+                row.expires_in_secs
+            );
+        }
+        for row in &self.watchers {
+            let server = row.server.as_deref().unwrap_or("no server");
+            let (watcher, package) = (&row.watcher, &row.package);
+            let left = row.expires_in_secs;
+            println!("  watched by   {watcher} {package} at {server}, {left} s");
+        }
+    }
+}

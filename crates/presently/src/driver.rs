@@ -1,0 +1,216 @@
+//! The loop that drives a host: its sockets, its clock, its store. It holds no rule of any protocol.
+//!
+//! One task does everything, turn by turn: it takes what has arrived (a bounded share of it), lets the
+//! host take its turn, sends what that wrote, and sleeps until a socket, the store or a timer has
+//! something for it.
+
+mod clock;
+mod control;
+mod links;
+mod members;
+mod oob;
+mod sockets;
+mod start;
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use presently_pool::MemberId;
+use presently_sip::{Moment, Now};
+use presently_store::Operation;
+use tokio::sync::mpsc;
+use tokio::time::Sleep;
+
+use crate::host::Host;
+use crate::metrics::{ServerSnapshot, Snapshot};
+
+pub(crate) use self::clock::Clock;
+pub use self::control::Control;
+use self::control::Wish;
+pub use self::links::LinkCounters;
+use self::sockets::{Intake, Sockets};
+pub use self::start::{Addresses, StartError};
+
+/// The members of one process, joined to the pool and ready to run.
+pub struct Pool {
+    host: Host,
+    sockets: Sockets,
+    clock: Clock,
+    sleep: Pin<Box<Sleep>>,
+    /// The members here, with their names.
+    own: Vec<(MemberId, Arc<str>)>,
+    /// When the store last confirmed a beat of each of them.
+    beaten: Vec<(u64, Moment)>,
+    wishes: mpsc::Receiver<Wish>,
+    control: Control,
+    addresses: Addresses,
+}
+
+/// Why a running pool ended without being asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// Another process joined under the same name, or a balancer took this one for dead.
+    #[error("the store has ended this process's membership: another took its place")]
+    Fenced,
+}
+
+impl Pool {
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    pub(crate) fn note_admin(&mut self, address: std::net::SocketAddr) {
+        self.addresses.admin = Some(address);
+    }
+
+    /// A handle by which other tasks and threads ask it something.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// Serves until `stop` is done; then finishes what is in flight, within 2 s, and leaves the pool.
+    /// Subscriptions go on: phones find them at the next start.
+    ///
+    /// # Errors
+    ///
+    /// The store says that another process took this one's place.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), RunError> {
+        let mut stop = std::pin::pin!(stop);
+        let ended = poll_fn(|context| match stop.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Ok(())),
+            Poll::Pending => self.poll_turn(context, Intake::Open).map(Err),
+        });
+        // The loop has bounds of its own; tokio's would only cut its turns short.
+        let ended = tokio::task::unconstrained(ended).await;
+        ended?;
+        let finishing = poll_fn(|context| self.poll_finished(context));
+        let _ = tokio::time::timeout(STOP_WITHIN, finishing).await;
+        let _ = tokio::time::timeout(STOP_WITHIN, self.leave()).await;
+        Ok(())
+    }
+
+    /// Takes turns until there is nothing to do; ready only when it must end.
+    fn poll_turn(&mut self, context: &mut Context<'_>, intake: Intake) -> Poll<RunError> {
+        for _ in 0..TURNS_MAX {
+            let now = self.clock.now();
+            let host = &mut self.host;
+            let mut is_busy = self.sockets.receive(now, context, host, intake);
+            while let Poll::Ready(Some(wish)) = self.wishes.poll_recv(context) {
+                self.grant(wish, now);
+            }
+            self.sockets.handle_timeout(now);
+            if self.host.poll_timeout() <= now.moment {
+                self.host.handle_timeout(now);
+            }
+            self.host.turn(now, context, &mut self.sockets);
+            self.note_members(now);
+            if self.host.is_fenced() {
+                return Poll::Ready(RunError::Fenced);
+            }
+            is_busy |= self.poll_sleep(context).is_ready();
+            if !is_busy {
+                return Poll::Pending;
+            }
+        }
+        // Other tasks get their turn, then this one goes on.
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// What the host learnt of the members reaches the links.
+    fn note_members(&mut self, now: Now) {
+        let members = self.host.members();
+        for ((own, _), (beat, at)) in self.own.iter().zip(&mut self.beaten) {
+            let row = members.iter().find(|member| member.id == *own);
+            if let Some(row) = row.filter(|row| row.beat != *beat) {
+                (*beat, *at) = (row.beat, now.moment);
+            }
+        }
+        self.sockets.links.set_members(now.moment, members);
+    }
+
+    fn poll_sleep(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Sockets {
+            transport, links, ..
+        } = &self.sockets;
+        let sockets = [transport.poll_timeout(), links.poll_timeout()];
+        let due = sockets.into_iter().flatten();
+        let due = due.fold(self.host.poll_timeout(), Moment::min);
+        let due = self.clock.instant(due);
+        if self.sleep.deadline() != due {
+            self.sleep.as_mut().reset(due);
+        }
+        self.sleep.as_mut().poll(context)
+    }
+
+    fn poll_finished(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match self.poll_turn(context, Intake::Ending) {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending if self.host.in_flight() == 0 => Poll::Ready(()),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    async fn leave(self) {
+        let lives: Vec<_> = self.host.own().collect();
+        let mut store = self.host.into_store();
+        for by in lives {
+            // A store that cannot be reached is told nothing: the standing beat says it too.
+            let _ = members::ask(store.as_mut(), Operation::Leave { by }).await;
+        }
+    }
+
+    fn grant(&mut self, wish: Wish, now: Now) {
+        match wish {
+            Wish::BreakOob(name) => {
+                if let Some((id, _)) = self.own.iter().find(|(_, own)| **own == *name) {
+                    self.sockets.oob.close(*id);
+                }
+            }
+            Wish::Snapshot(answer) => {
+                // Whoever asked may have gone.
+                let _ = answer.send(self.snapshot(now));
+            }
+        }
+    }
+
+    fn snapshot(&self, now: Now) -> Snapshot {
+        let name = |id| {
+            let own = self.own.iter().find(|(own, _)| *own == id);
+            own.map_or_else(|| "".into(), |(_, name)| Arc::clone(name))
+        };
+        let servers = self.host.servers().map(|(server, links)| ServerSnapshot {
+            name: name(server.membership().member),
+            clients: server.clients(),
+            subscriptions: server.subscriptions(),
+            counters: *server.counters(),
+            links: *links,
+        });
+        let is_fresh = |(_, at): &(u64, Moment)| now.moment.since(*at) <= BEAT_WITHIN;
+        Snapshot {
+            balancer: self.host.balancer().map(|balancer| *balancer.counters()),
+            servers: servers.collect(),
+            host: *self.host.counters(),
+            links: *self.sockets.links.counters(),
+            oob_datagrams_unsent: self.sockets.oob.unsent(),
+            transport: *self.sockets.transport.counters(),
+            connections: self.sockets.transport.connections(),
+            members: Arc::clone(self.host.members()),
+            is_ready: self.beaten.iter().all(is_fresh),
+        }
+    }
+}
+
+/// Turns before other tasks of the process (the admin port) get theirs.
+const TURNS_MAX: usize = 32;
+/// How long a process that is told to stop finishes what is in flight.
+const STOP_WITHIN: Duration = Duration::from_secs(2);
+/// A member whose last confirmed beat is older is taken for dead by others.
+const BEAT_WITHIN: Duration = Duration::from_millis(1_500);

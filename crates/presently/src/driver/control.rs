@@ -1,0 +1,51 @@
+//! What other tasks and threads may ask of a running pool.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::metrics::Snapshot;
+
+/// A handle on a running pool. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Control {
+    wishes: mpsc::Sender<Wish>,
+}
+
+/// One thing asked of the loop.
+#[derive(Debug)]
+pub(super) enum Wish {
+    /// Close the out-of-band socket of the member of this name.
+    BreakOob(String),
+    /// Tell the counters.
+    Snapshot(oneshot::Sender<Snapshot>),
+}
+
+impl Control {
+    pub(super) fn new() -> (Self, mpsc::Receiver<Wish>) {
+        let (wishes, receiver) = mpsc::channel(WISHES_MAX);
+        (Self { wishes }, receiver)
+    }
+
+    /// What the pool has counted up to now; `None` when it has ended or is stuck for a second.
+    pub async fn snapshot(&self) -> Option<Snapshot> {
+        let (answer, answered) = oneshot::channel();
+        let asking = async {
+            self.wishes.send(Wish::Snapshot(answer)).await.ok()?;
+            answered.await.ok()
+        };
+        tokio::time::timeout(PATIENCE, asking).await.ok()?
+    }
+
+    /// Closes the out-of-band socket of the member called `name`: for drills that show what the pool
+    /// does without its wakes.
+    pub async fn break_oob(&self, name: &str) {
+        // A pool that has ended has no socket either.
+        let _ = self.wishes.send(Wish::BreakOob(name.to_owned())).await;
+    }
+}
+
+/// Askers that may wait for the loop.
+const WISHES_MAX: usize = 16;
+/// A loop that does not answer in this time is stuck.
+const PATIENCE: Duration = Duration::from_secs(1);

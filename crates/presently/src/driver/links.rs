@@ -1,0 +1,323 @@
+//! Connections between a balancer and servers of other processes: one for each pair, opened by the
+//! balancer, proven by a handshake, and opened again when it breaks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use presently_pool::{Handshake, LinkProgress, Member, MemberId, MemberState, Membership, Role};
+use presently_sip::{Flow, MacKey, Moment};
+use presently_transport::{NO_LISTENER, Transport};
+
+/// The links of this process's members.
+pub(super) struct PoolLinks {
+    key: MacKey,
+    /// Who calls: the balancer of this process.
+    caller: Option<Membership>,
+    /// Who is called, by the listener: the servers of this process.
+    called: Vec<(u8, Membership)>,
+    links: Vec<Link>,
+    members: Arc<[Member]>,
+    counters: LinkCounters,
+}
+
+/// One link, from its first attempt.
+struct Link {
+    own: Membership,
+    /// Known from the beginning on the calling side.
+    peer: Option<MemberId>,
+    state: State,
+}
+
+enum State {
+    /// To be called again, after a growing pause.
+    Broken {
+        until: Moment,
+        pause: Duration,
+    },
+    /// Both sides prove who they are; what is to be sent waits.
+    Opening {
+        flow: Flow,
+        handshake: Handshake,
+        waiting: Vec<Vec<u8>>,
+        pause: Duration,
+    },
+    Open {
+        flow: Flow,
+    },
+}
+
+/// What the links have done.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(missing_docs, reason = "each field is the noun it counts")]
+pub struct LinkCounters {
+    pub opened: u64,
+    pub broken: u64,
+    pub refused: u64,
+    pub messages_dropped: u64,
+}
+
+impl PoolLinks {
+    pub(super) fn new(
+        key: [u8; 16],
+        caller: Option<Membership>,
+        called: Vec<(u8, Membership)>,
+    ) -> Self {
+        Self {
+            key: MacKey::new(key),
+            caller,
+            called,
+            links: Vec::new(),
+            members: Arc::new([]),
+            counters: LinkCounters::default(),
+        }
+    }
+
+    /// Whether `flow` is a link and not a phone's.
+    pub(super) fn is_link(&self, flow: Flow) -> bool {
+        let is_called = |listener: u8| self.called.iter().any(|(own, _)| *own == listener);
+        flow.listener == NO_LISTENER || is_called(flow.listener)
+    }
+
+    /// Who is at the two ends of an open link: the far one and ours.
+    pub(super) fn ends(&self, flow: Flow) -> Option<(MemberId, MemberId)> {
+        let link = self.links.iter().find(|link| link.flow() == Some(flow))?;
+        match link.state {
+            State::Open { .. } => Some((link.peer?, link.own.member)),
+            State::Broken { .. } | State::Opening { .. } => None,
+        }
+    }
+
+    /// Takes the table of members: servers that have come are called, links to former lives end.
+    pub(super) fn set_members(&mut self, now: Moment, members: &Arc<[Member]>) {
+        if Arc::ptr_eq(&self.members, members) {
+            return;
+        }
+        self.members = Arc::clone(members);
+        let lives = |member: &&Member| member.state == MemberState::Alive;
+        let Some(own) = self.caller else {
+            return;
+        };
+        let servers = members
+            .iter()
+            .filter(lives)
+            .filter(|member| member.role == Role::Server && member.sip.is_some());
+        for server in servers {
+            if self.links.iter().all(|link| link.peer != Some(server.id)) {
+                self.links.push(Link {
+                    own,
+                    peer: Some(server.id),
+                    state: State::Broken {
+                        until: now,
+                        pause: PAUSE_MIN,
+                    },
+                });
+            }
+        }
+        let is_there = |id| members.iter().filter(lives).any(|member| member.id == id);
+        self.links.retain(|link| {
+            let is_idle = matches!(link.state, State::Broken { .. });
+            !is_idle || link.peer.is_some_and(is_there)
+        });
+    }
+
+    /// When [`PoolLinks::handle_timeout`] is due.
+    pub(super) fn poll_timeout(&self) -> Option<Moment> {
+        let due = self.links.iter().filter_map(|link| match link.state {
+            State::Broken { until, .. } => Some(until),
+            State::Opening { .. } | State::Open { .. } => None,
+        });
+        due.min()
+    }
+
+    /// Calls the servers whose turn it is.
+    pub(super) fn handle_timeout(&mut self, now: Moment, transport: &mut Transport) {
+        for link in &mut self.links {
+            let State::Broken { until, pause } = link.state else {
+                continue;
+            };
+            let row = self.members.iter().find(|row| Some(row.id) == link.peer);
+            if until > now {
+                continue;
+            }
+            let Some((row, address)) = row.and_then(|row| Some((row, row.sip?))) else {
+                link.fail(now, pause);
+                continue;
+            };
+            let flow = transport.connect_raw(now, address);
+            let mut hello = Vec::new();
+            let key = self.key.clone();
+            let handshake = Handshake::open(link.own, row.id, key, rand::random(), &mut hello);
+            transport.send(flow, &hello, &[]);
+            link.state = State::Opening {
+                flow,
+                handshake,
+                waiting: Vec::new(),
+                pause,
+            };
+        }
+    }
+
+    /// Takes bytes of a handshake.
+    pub(super) fn handle_raw(
+        &mut self,
+        now: Moment,
+        flow: Flow,
+        bytes: &[u8],
+        transport: &mut Transport,
+    ) {
+        let Some(place) = self.place_of(flow) else {
+            self.counters.refused += 1;
+            transport.close(flow);
+            return;
+        };
+        let Some(link) = self.links.get_mut(place) else {
+            return;
+        };
+        let State::Opening {
+            handshake, waiting, ..
+        } = &mut link.state
+        else {
+            return;
+        };
+        let mut answer = Vec::new();
+        let progress = handshake.handle_bytes(bytes, &mut answer);
+        match progress {
+            Ok(LinkProgress::Waiting) => transport.send(flow, &answer, &[]),
+            Ok(LinkProgress::Established { peer, taken }) if self.members.is_current(peer) => {
+                transport.send(flow, &answer, &[]);
+                transport.start_messages(flow, bytes.get(taken..).unwrap_or_default());
+                for text in waiting.drain(..) {
+                    transport.send(flow, &text, &[]);
+                }
+                link.state = State::Open { flow };
+                link.peer = Some(peer.member);
+                self.counters.opened += 1;
+                tracing::info!(peer = peer.member.0, "link to another member opened");
+            }
+            Ok(LinkProgress::Established { .. }) | Err(_) => {
+                if let Err(reason) = progress {
+                    tracing::warn!(remote = %flow.remote, %reason, "link refused");
+                }
+                self.counters.refused += 1;
+                transport.close(flow);
+                self.handle_closed(now, flow);
+            }
+        }
+    }
+
+    /// The connection of a link is gone.
+    pub(super) fn handle_closed(&mut self, now: Moment, flow: Flow) {
+        let Some(place) = self.links.iter().position(|link| link.flow() == Some(flow)) else {
+            return;
+        };
+        self.counters.broken += 1;
+        let is_caller = flow.listener == NO_LISTENER;
+        match self.links.get_mut(place) {
+            Some(link) if is_caller => {
+                let pause = match &link.state {
+                    State::Opening { waiting, pause, .. } => {
+                        let dropped = u64::try_from(waiting.len()).unwrap_or_default();
+                        self.counters.messages_dropped += dropped;
+                        *pause
+                    }
+                    State::Open { .. } | State::Broken { .. } => PAUSE_MIN,
+                };
+                link.fail(now, pause);
+            }
+            Some(_) => {
+                self.links.swap_remove(place);
+            }
+            None => {}
+        }
+    }
+
+    /// Sends to another member; what has no link and no place to wait is dropped: phones repeat.
+    pub(super) fn send(
+        &mut self,
+        from: MemberId,
+        to: MemberId,
+        text: &[u8],
+        transport: &mut Transport,
+    ) {
+        // The newest connection of a pair is the one that works.
+        let mut links = self.links.iter_mut().rev();
+        let link = links.find(|link| link.own.member == from && link.peer == Some(to));
+        match link.map(|link| &mut link.state) {
+            Some(State::Open { flow }) => transport.send(*flow, text, &[]),
+            Some(State::Opening { waiting, .. }) if waiting.len() < WAITING_MAX => {
+                waiting.push(text.to_vec());
+            }
+            Some(State::Broken { .. } | State::Opening { .. }) | None => {
+                self.counters.messages_dropped += 1;
+            }
+        }
+    }
+
+    pub(super) fn counters(&self) -> &LinkCounters {
+        &self.counters
+    }
+
+    /// The link of `flow`; a connection just accepted becomes one.
+    fn place_of(&mut self, flow: Flow) -> Option<usize> {
+        let known = self.links.iter().position(|link| link.flow() == Some(flow));
+        if known.is_some() {
+            return known;
+        }
+        let called = self.called.iter();
+        let (_, own) = called
+            .into_iter()
+            .find(|(listener, _)| *listener == flow.listener)?;
+        if self.links.len() >= LINKS_MAX {
+            return None;
+        }
+        self.links.push(Link {
+            own: *own,
+            peer: None,
+            state: State::Opening {
+                flow,
+                handshake: Handshake::accept(*own, self.key.clone(), rand::random()),
+                waiting: Vec::new(),
+                pause: PAUSE_MIN,
+            },
+        });
+        Some(self.links.len() - 1)
+    }
+}
+
+impl Link {
+    fn flow(&self) -> Option<Flow> {
+        match &self.state {
+            State::Broken { .. } => None,
+            State::Open { flow } | State::Opening { flow, .. } => Some(*flow),
+        }
+    }
+
+    fn fail(&mut self, now: Moment, pause: Duration) {
+        self.state = State::Broken {
+            until: now.after(pause),
+            pause: (pause * 2).min(PAUSE_MAX),
+        };
+    }
+}
+
+/// What the table of members says of a life.
+trait Lives {
+    /// Whether no later life of the member is known; one that is not known yet has just come.
+    fn is_current(&self, life: Membership) -> bool;
+}
+
+impl Lives for [Member] {
+    fn is_current(&self, life: Membership) -> bool {
+        let row = self.iter().find(|member| member.id == life.member);
+        row.is_none_or(|row| row.incarnation <= life.incarnation)
+    }
+}
+
+/// The first pause before a broken link is called again; it doubles.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// A server that is back is reached within this time.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Messages that wait for a link to open; phones repeat what is dropped.
+const WAITING_MAX: usize = 1_024;
+/// Links of one process, strangers that never prove themselves among them.
+const LINKS_MAX: usize = 1_024;

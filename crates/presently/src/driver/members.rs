@@ -1,0 +1,126 @@
+//! Joining the pool: what a process asks the store before its loop runs.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use presently_pool::{MemberState, Membership, Role};
+use presently_store::{Operation, Outcome, Refused, Store, Ticket};
+
+use super::start::StartError;
+
+/// Asks the store one thing and waits for the answer.
+pub(super) async fn ask(store: &mut dyn Store, operation: Operation) -> Result<Outcome, Refused> {
+    let ticket = Ticket(u64::MAX);
+    store.submit(&mut vec![(ticket, operation)]);
+    let mut done = Vec::new();
+    loop {
+        poll_fn(|context| store.poll(context, &mut done)).await;
+        let found = done
+            .iter()
+            .position(|completion| completion.ticket == ticket);
+        if let Some(found) = found {
+            return done.swap_remove(found).result;
+        }
+    }
+}
+
+/// A member that is about to join.
+pub(super) struct Joiner {
+    pub(super) name: Arc<str>,
+    pub(super) role: Role,
+    pub(super) sip: Option<std::net::SocketAddr>,
+    pub(super) oob: std::net::SocketAddr,
+    pub(super) weight: u32,
+}
+
+impl Joiner {
+    /// Begins a life of the member; with the pool's key.
+    pub(super) async fn join(
+        &self,
+        store: &mut dyn Store,
+        started: u64,
+    ) -> Result<(Membership, [u8; 16]), StartError> {
+        let operation = Operation::Join {
+            name: Arc::clone(&self.name),
+            role: self.role,
+            host: host_name(),
+            pid: std::process::id(),
+            started,
+            sip: self.sip,
+            oob: Some(self.oob),
+            weight: self.weight,
+            seed: rand::random(),
+        };
+        match ask(store, operation).await {
+            Ok(Outcome::Joined {
+                membership, key, ..
+            }) => Ok((membership, key)),
+            Ok(_) => Err(StartError::Refused(Refused::Unavailable)),
+            Err(refused) => Err(StartError::Refused(refused)),
+        }
+    }
+}
+
+/// Waits until every former life of these names has left or stands still; refuses when one lives.
+pub(super) async fn wait_for_names(
+    store: &mut dyn Store,
+    joiners: &[Joiner],
+) -> Result<(), StartError> {
+    let before = beats(store, joiners).await?;
+    if before.is_empty() {
+        return Ok(());
+    }
+    for _ in 0..STANDSTILL_LOOKS {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let now = beats(store, joiners).await?;
+        let moved = now.iter().find(|beat| !before.contains(beat));
+        if let Some((name, _)) = moved {
+            return Err(StartError::NameTaken {
+                name: Arc::clone(name),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The beats of those of `joiners` that have a life in the store.
+async fn beats(
+    store: &mut dyn Store,
+    joiners: &[Joiner],
+) -> Result<Vec<(Arc<str>, u64)>, StartError> {
+    let status = match ask(store, Operation::Status).await {
+        Ok(Outcome::Status(status)) => status,
+        Ok(_) => return Err(StartError::Refused(Refused::Unavailable)),
+        Err(refused) => return Err(StartError::Refused(refused)),
+    };
+    let is_ours = |name: &str| joiners.iter().any(|joiner| *joiner.name == *name);
+    let alive = status
+        .members
+        .into_iter()
+        .filter(|member| member.state == MemberState::Alive && is_ours(&member.name));
+    Ok(alive.map(|member| (member.name, member.beat)).collect())
+}
+
+/// The host's name, for people who read the table of members.
+fn host_name() -> Arc<str> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    name.unwrap_or_default().trim().into()
+}
+
+/// When this process started, in the kernel's ticks; with the process id it names one process.
+pub(super) fn started() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The second field is the program's name, and may hold spaces and brackets.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let field = fields.split_ascii_whitespace().nth(STARTED_FIELD);
+    field
+        .and_then(|ticks| ticks.parse().ok())
+        .unwrap_or_default()
+}
+
+/// `starttime` is the twenty-second field, the nineteenth behind the name.
+const STARTED_FIELD: usize = 19;
+/// Seven looks, 250 ms apart, are the 1.5 s after which a member counts as dead, and one more.
+const STANDSTILL_LOOKS: usize = 7;
+const LOOK_EVERY: Duration = Duration::from_millis(250);

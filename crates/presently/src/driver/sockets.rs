@@ -1,0 +1,104 @@
+//! Everything that leads out of the process: SIP, links to other members, out-of-band datagrams.
+
+use std::net::SocketAddr;
+use std::task::Context;
+
+use presently_pool::MemberId;
+use presently_sip::{Flow, Framing, Now, Protocol};
+use presently_transport::{Arrival, Arrivals, Transport};
+
+use super::links::PoolLinks;
+use super::oob::OobSockets;
+use crate::host::{Host, Outside};
+
+/// The sockets of one process.
+pub(super) struct Sockets {
+    pub(super) transport: Transport,
+    pub(super) arrivals: Arrivals,
+    pub(super) links: PoolLinks,
+    pub(super) oob: OobSockets,
+}
+
+/// Whether requests of phones are still taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Intake {
+    /// Everything is.
+    Open,
+    /// Only answers are: a phone repeats its request to whoever comes next.
+    Ending,
+}
+
+impl Sockets {
+    /// Gives the host what has arrived, a bounded share of it; whether there may be more.
+    pub(super) fn receive(
+        &mut self,
+        now: Now,
+        context: &mut Context<'_>,
+        host: &mut Host,
+        intake: Intake,
+    ) -> bool {
+        let mut is_busy = self.oob.poll_receive(context, |to, from, bytes| {
+            host.handle_datagram(now, to, from, bytes);
+        });
+        let arrivals = &mut self.arrivals;
+        let polled = self.transport.poll_receive(context, now.moment, arrivals);
+        is_busy |= polled.is_ready();
+        for arrival in &self.arrivals.items {
+            match arrival {
+                Arrival::Closed { flow } => self.links.handle_closed(now.moment, *flow),
+                Arrival::Message { flow, range } => {
+                    let bytes = self.arrivals.bytes(range);
+                    if let Some((from, to)) = self.links.ends(*flow) {
+                        host.handle_link(now, from, to, bytes);
+                    } else if !self.links.is_link(*flow) && intake.admits(bytes) {
+                        host.handle_phone(now, *flow, bytes, framing(*flow));
+                    }
+                }
+                Arrival::Raw { flow, range } => {
+                    let bytes = self.arrivals.bytes(range);
+                    let transport = &mut self.transport;
+                    self.links.handle_raw(now.moment, *flow, bytes, transport);
+                }
+            }
+        }
+        is_busy
+    }
+
+    /// Does what time has come for.
+    pub(super) fn handle_timeout(&mut self, now: Now) {
+        let is_due = |due: Option<_>| due.is_some_and(|due| due <= now.moment);
+        if is_due(self.transport.poll_timeout()) {
+            self.transport.handle_timeout(now.moment);
+        }
+        if is_due(self.links.poll_timeout()) {
+            self.links.handle_timeout(now.moment, &mut self.transport);
+        }
+    }
+}
+
+impl Intake {
+    fn admits(self, bytes: &[u8]) -> bool {
+        self == Self::Open || bytes.starts_with(b"SIP/2.0 ")
+    }
+}
+
+impl Outside for Sockets {
+    fn to_phone(&mut self, flow: Flow, head: &[u8], body: &[u8]) {
+        self.transport.send(flow, head, body);
+    }
+
+    fn to_link(&mut self, from: MemberId, to: MemberId, text: &[u8]) {
+        self.links.send(from, to, text, &mut self.transport);
+    }
+
+    fn to_member(&mut self, from: MemberId, to: SocketAddr, datagram: &[u8]) {
+        self.oob.send(from, to, datagram);
+    }
+}
+
+fn framing(flow: Flow) -> Framing {
+    match flow.protocol {
+        Protocol::Tcp => Framing::Stream,
+        Protocol::Udp => Framing::Datagram,
+    }
+}

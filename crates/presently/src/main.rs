@@ -1,0 +1,25 @@
+//! The program `presently`: a SIP/SIMPLE presence pool, and tools to look at one and to try it.
+
+mod cli;
+mod command;
+mod log;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::Cli;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match command::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("presently: {}", log::chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,464 @@
+//! Every metric of the program, by name: `<crate>_<noun>_<unit>`, read from one [`Snapshot`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use presently_pool::Member;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::LinkCounters;
+use crate::host;
+
+/// What a process had counted at one moment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// Its balancer, if it has one.
+    pub balancer: Option<presently_balancer::Counters>,
+    /// Its servers.
+    pub servers: Vec<ServerSnapshot>,
+    /// The loop.
+    pub host: host::Counters,
+    /// The links to members of other processes.
+    pub links: LinkCounters,
+    /// Out-of-band datagrams that could not be sent.
+    pub oob_datagrams_unsent: u64,
+    /// The SIP sockets.
+    pub transport: presently_transport::Counters,
+    /// Connections open now.
+    pub connections: usize,
+    /// The members of the pool, as the last beat read them.
+    pub members: Arc<[Member]>,
+    /// Whether the store has confirmed a beat of each member here within 1.5 s.
+    pub is_ready: bool,
+}
+
+/// What one server had counted.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ServerSnapshot {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Clients with an actor in memory.
+    pub clients: usize,
+    /// Subscriptions held.
+    pub subscriptions: usize,
+    /// The machine.
+    pub counters: presently_presence::Counters,
+    /// Its out-of-band links.
+    pub links: presently_oob::Counters,
+}
+
+impl Snapshot {
+    /// The metrics in the text format of Prometheus.
+    #[must_use]
+    pub fn encode(self) -> String {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(self));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry)
+            .expect("a String takes everything");
+        text
+    }
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        write_all(&mut encoder, HOST, &self.host)?;
+        write_all(&mut encoder, TRANSPORT, &self.transport)?;
+        write_all(&mut encoder, LINKS, &self.links)?;
+        if let Some(balancer) = &self.balancer {
+            write_all(&mut encoder, BALANCER, balancer)?;
+        }
+        let servers = &self.servers;
+        write_family(&mut encoder, SERVER, servers, |server| &server.counters)?;
+        write_family(&mut encoder, OOB, servers, |server| &server.links)?;
+        let gauges: [Gauge; 2] = [
+            ("presence_clients", "Clients in memory", |server| {
+                server.clients
+            }),
+            ("presence_subscriptions", "Subscriptions held", |server| {
+                server.subscriptions
+            }),
+        ];
+        for (name, help, read) in gauges {
+            write_gauges(&mut encoder, name, help, servers, read)?;
+        }
+        write_gauge(&mut encoder, self)
+    }
+}
+
+/// One counter: its name, what it counts, and where it stands.
+type Metric<T> = (&'static str, &'static str, fn(&T) -> u64);
+/// One gauge of each server.
+type Gauge = (&'static str, &'static str, fn(&ServerSnapshot) -> usize);
+
+fn write_all<T>(
+    encoder: &mut DescriptorEncoder<'_>,
+    metrics: &[Metric<T>],
+    counters: &T,
+) -> Result<(), fmt::Error> {
+    for (name, help, read) in metrics {
+        let encoder = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        ConstCounter::new(read(counters)).encode(encoder)?;
+    }
+    Ok(())
+}
+
+fn write_family<T>(
+    encoder: &mut DescriptorEncoder<'_>,
+    metrics: &[Metric<T>],
+    servers: &[ServerSnapshot],
+    counters: fn(&ServerSnapshot) -> &T,
+) -> Result<(), fmt::Error> {
+    for (name, help, read) in metrics {
+        let mut encoder = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for server in servers {
+            let counter = ConstCounter::new(read(counters(server)));
+            let label = [("server", &*server.name)];
+            counter.encode(encoder.encode_family(&label)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_gauges(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    servers: &[ServerSnapshot],
+    read: fn(&ServerSnapshot) -> usize,
+) -> Result<(), fmt::Error> {
+    let mut encoder = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for server in servers {
+        let gauge = ConstGauge::new(i64::try_from(read(server)).unwrap_or(i64::MAX));
+        let label = [("server", &*server.name)];
+        gauge.encode(encoder.encode_family(&label)?)?;
+    }
+    Ok(())
+}
+
+fn write_gauge(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Result<(), fmt::Error> {
+    let connections = i64::try_from(now.connections).unwrap_or(i64::MAX);
+    let members = i64::try_from(now.members.len()).unwrap_or(i64::MAX);
+    let gauges = [
+        ("transport_connections", "Connections open", connections),
+        ("pool_members", "Members that have not left", members),
+        (
+            "pool_ready",
+            "1 while the store confirms our beats",
+            i64::from(now.is_ready),
+        ),
+    ];
+    for (name, help, value) in gauges {
+        let encoder = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        ConstGauge::new(value).encode(encoder)?;
+    }
+    Ok(())
+}
+
+const HOST: &[Metric<host::Counters>] = &[
+    ("host_turns", "Turns of the loop", |it| it.turns),
+    ("host_batches", "Batches given to the store", |it| {
+        it.batches
+    }),
+    ("host_operations", "Operations given to the store", |it| {
+        it.operations
+    }),
+    (
+        "host_completions_refused",
+        "Operations the store refused",
+        |it| it.completions_refused,
+    ),
+    (
+        "host_messages_unreadable",
+        "Messages of phones that were no SIP",
+        |it| it.messages_unreadable,
+    ),
+    (
+        "host_link_messages_unreadable",
+        "Messages of members that were none",
+        |it| it.link_messages_unreadable,
+    ),
+    ("host_beats", "Beats sent to the store", |it| it.beats),
+];
+
+const TRANSPORT: &[Metric<presently_transport::Counters>] = &[
+    (
+        "transport_datagrams_received",
+        "SIP datagrams taken",
+        |it| it.datagrams_received,
+    ),
+    ("transport_datagrams_sent", "SIP datagrams sent", |it| {
+        it.datagrams_sent
+    }),
+    (
+        "transport_datagrams_dropped",
+        "SIP datagrams the socket had no room for",
+        |it| it.datagrams_dropped,
+    ),
+    (
+        "transport_datagrams_refused",
+        "SIP datagrams the system would not send",
+        |it| it.datagrams_refused,
+    ),
+    (
+        "transport_messages_received",
+        "SIP messages taken from streams",
+        |it| it.messages_received,
+    ),
+    (
+        "transport_messages_sent",
+        "SIP messages given to streams",
+        |it| it.messages_sent,
+    ),
+    (
+        "transport_messages_undeliverable",
+        "SIP messages for a flow that is gone",
+        |it| it.messages_undeliverable,
+    ),
+    ("transport_pings", "Keep-alives", |it| it.pings),
+    (
+        "transport_connections_accepted",
+        "Connections accepted",
+        |it| it.accepted,
+    ),
+    ("transport_connections_opened", "Connections opened", |it| {
+        it.opened
+    }),
+    (
+        "transport_connections_failed",
+        "Connections that failed to open",
+        |it| it.failed,
+    ),
+    (
+        "transport_connections_refused",
+        "Connections refused at the bound",
+        |it| it.refused,
+    ),
+    (
+        "transport_connections_evicted",
+        "Silent connections closed to make room",
+        |it| it.evicted,
+    ),
+    (
+        "transport_connections_timed_out",
+        "Connections closed by a time limit",
+        |it| it.closed_silent + it.closed_slow + it.closed_stalled,
+    ),
+    (
+        "transport_connections_malformed",
+        "Connections closed for what they carried",
+        |it| it.closed_framing,
+    ),
+];
+
+const LINKS: &[Metric<LinkCounters>] = &[
+    (
+        "link_connections_opened",
+        "Links to other members opened",
+        |it| it.opened,
+    ),
+    (
+        "link_connections_broken",
+        "Links to other members lost",
+        |it| it.broken,
+    ),
+    ("link_connections_refused", "Links refused", |it| it.refused),
+    (
+        "link_messages_dropped",
+        "Messages for a member without a link",
+        |it| it.messages_dropped,
+    ),
+];
+
+const BALANCER: &[Metric<presently_balancer::Counters>] = &[
+    (
+        "balancer_requests_forwarded",
+        "Requests of phones given to servers",
+        |it| it.requests_forwarded,
+    ),
+    (
+        "balancer_requests_sent",
+        "Requests of servers sent to phones",
+        |it| it.requests_sent,
+    ),
+    (
+        "balancer_responses_sent",
+        "Responses of servers sent to phones",
+        |it| it.responses_sent,
+    ),
+    (
+        "balancer_responses_forwarded",
+        "Responses of phones given to servers",
+        |it| it.responses_forwarded,
+    ),
+    (
+        "balancer_requests_answered",
+        "Requests answered by the balancer itself",
+        |it| it.answered,
+    ),
+    (
+        "balancer_requests_unavailable",
+        "Requests answered 503",
+        |it| it.unavailable,
+    ),
+    (
+        "balancer_branches_refused",
+        "Responses to nothing of ours",
+        |it| it.branches_refused,
+    ),
+    (
+        "balancer_routes_refused",
+        "Requests with a forged route",
+        |it| it.routes_refused,
+    ),
+    (
+        "balancer_loops_refused",
+        "Requests that had been here before",
+        |it| it.loops_refused,
+    ),
+    (
+        "balancer_assignments_known",
+        "Assignments found in memory",
+        |it| it.assignments_known,
+    ),
+    (
+        "balancer_assignments_asked",
+        "Assignments asked of the store",
+        |it| it.assignments_asked,
+    ),
+    (
+        "balancer_requests_held",
+        "Requests that waited for an assignment",
+        |it| it.held,
+    ),
+    (
+        "balancer_requests_expired",
+        "Requests that waited too long",
+        |it| it.waiting_expired,
+    ),
+    (
+        "balancer_requests_handed_back",
+        "Requests a server gave back",
+        |it| it.handed_back,
+    ),
+    (
+        "balancer_messages_undeliverable",
+        "Messages that could not leave",
+        |it| it.undeliverable,
+    ),
+];
+
+const SERVER: &[Metric<presently_presence::Counters>] = &[
+    ("presence_requests_received", "Requests taken", |it| {
+        it.requests_received
+    }),
+    ("presence_requests_refused", "Requests refused", |it| {
+        it.requests_refused
+    }),
+    ("presence_requests_held", "Requests that waited", |it| {
+        it.requests_held
+    }),
+    (
+        "presence_requests_handed_back",
+        "Requests of clients of other servers",
+        |it| it.requests_handed_back,
+    ),
+    ("presence_requests_repeated", "Requests seen before", |it| {
+        it.requests_repeated
+    }),
+    ("presence_commits", "Writes committed", |it| it.commits),
+    ("presence_commits_refused", "Writes refused", |it| {
+        it.commits_refused
+    }),
+    ("presence_documents_written", "Documents written", |it| {
+        it.documents_written
+    }),
+    ("presence_documents_read", "Documents read", |it| {
+        it.documents_read
+    }),
+    (
+        "presence_tuples_dropped",
+        "Tuples that did not fit a document",
+        |it| it.tuples_dropped,
+    ),
+    ("presence_wakes_sent", "Wakes for other servers", |it| {
+        it.wakes_sent
+    }),
+    (
+        "presence_wakes_received",
+        "Wakes from other servers",
+        |it| it.wakes_received,
+    ),
+    ("presence_notifies_sent", "NOTIFYs sent", |it| {
+        it.notifies_sent
+    }),
+    ("presence_notifies_resent", "NOTIFYs sent again", |it| {
+        it.notifies_resent
+    }),
+    ("presence_notifies_answered", "NOTIFYs answered", |it| {
+        it.notifies_answered
+    }),
+    ("presence_notifies_refused", "NOTIFYs refused", |it| {
+        it.notifies_refused
+    }),
+    (
+        "presence_notifies_timed_out",
+        "NOTIFYs without an answer",
+        |it| it.notifies_timed_out,
+    ),
+    ("presence_sweeps", "Sweeps of the store", |it| it.sweeps),
+    (
+        "presence_sweeps_found",
+        "Changes that a sweep found",
+        |it| it.sweeps_found,
+    ),
+    ("presence_activations", "Clients brought to memory", |it| {
+        it.activations
+    }),
+    ("presence_messages_relayed", "MESSAGEs relayed", |it| {
+        it.messages_relayed
+    }),
+];
+
+const OOB: &[Metric<presently_oob::Counters>] = &[
+    ("oob_frames_sent", "Datagrams with wakes sent", |it| {
+        it.frames_sent
+    }),
+    (
+        "oob_controls_sent",
+        "Heartbeats and repair requests sent",
+        |it| it.controls_sent,
+    ),
+    ("oob_items_sent", "Items sent", |it| it.items_sent),
+    ("oob_frames_taken", "Datagrams with wakes taken", |it| {
+        it.frames_taken
+    }),
+    ("oob_items_taken", "Items taken", |it| it.items_taken),
+    ("oob_frames_repaired", "Datagrams sent again", |it| {
+        it.frames_repaired
+    }),
+    ("oob_repairs_asked", "Repairs asked for", |it| {
+        it.repairs_asked
+    }),
+    ("oob_gaps", "Losses that were not repaired", |it| it.gaps),
+    (
+        "oob_items_dropped",
+        "Items that had no link or no room",
+        |it| it.items_dropped,
+    ),
+    (
+        "oob_frames_refused",
+        "Datagrams that were forged, broken or not for us",
+        |it| it.forged + it.malformed + it.misdirected + it.unknown_sender + it.old_incarnation,
+    ),
+    ("oob_frames_repeated", "Datagrams heard before", |it| {
+        it.repeated
+    }),
+];

@@ -1,0 +1,44 @@
+//! The bounds of what a stranger can make grow.
+
+use std::time::Duration;
+
+/// Settings; each default has its reason beside it.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at one time, of all listeners together.
+    pub connections: usize,
+    /// Until a new connection must have sent a whole message.
+    pub first_message: Duration,
+    /// Until a message that was begun must be whole.
+    pub message: Duration,
+    /// Until a peer that is sent to must have read something.
+    pub write_stall: Duration,
+    /// Until a peer that stopped sending, and may still read, is let go.
+    pub half_closed: Duration,
+    /// Bytes that wait for one peer to read.
+    pub output: usize,
+    /// Bytes that wait for one member of the pool to read.
+    pub link_output: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // Below the usual limit of open files once it is raised (design: one process, many
+            // phones).
+            connections: 20_000,
+            // A phone sends REGISTER as soon as it is connected.
+            first_message: Duration::from_secs(30),
+            // A REGISTER over the slowest line takes a few seconds.
+            message: Duration::from_secs(20),
+            // Less than 64·T1: a transaction should learn that its flow is gone.
+            write_stall: Duration::from_secs(20),
+            // Long enough for the answer to the last request; a user is online until it ends.
+            half_closed: Duration::from_secs(2),
+            // Four of the largest messages; a phone that reads has none waiting.
+            output: 256 * 1024,
+            // A burst for all clients of a server.
+            link_output: 8 * 1024 * 1024,
+        }
+    }
+}
