@@ -86,6 +86,7 @@ impl Server {
             if let Some(actor) = self.actors.get_mut(slot) {
                 actor.subscriptions.push(subscription);
             }
+            self.notifier.raise_floor(subscription, version);
             let version = version.max(self.early.heard(&resource));
             self.hear(&resource, version, out);
         }
