@@ -44,6 +44,39 @@ fn repeated_and_overtaken_wakes_are_harmless() {
     }
 }
 
+// R9, R19
+#[test]
+fn a_watcher_that_moved_is_not_shown_what_it_has_passed() {
+    for arrangement in BOTH {
+        let mut world = World::new(9, 3, arrangement);
+        let [alice, _, carol, bob] =
+            ["alice", "x", "carol", "bob"].map(|user| log_on(&mut world, user));
+        let (a, c) = (server(&mut world, "alice"), server(&mut world, "carol"));
+        assert_eq!(server(&mut world, "bob"), a);
+        let id = watch(&mut world, bob, alice);
+        watch(&mut world, carol, alice);
+        publish(&mut world, alice, "old");
+        // Bob is told at the publisher's own server; the wake for Carol's is lost.
+        world.network.wakes.loss = 1000;
+        world.with_phone(alice, |phone, now| phone.publish(now, true, "new"));
+        let is_told = world.run_until(SOON, |world| {
+            world.phones[bob].shows(id) == Some((true, "new".to_owned()))
+        });
+        assert!(is_told);
+        world.network.wakes.loss = 0;
+        world.reassign("bob", c);
+        world.run_for(Duration::from_secs(1));
+        let notes = world.phones[bob].notes(id);
+        let first_new = notes.iter().position(|note| note == "new").unwrap();
+        assert!(
+            notes[first_new..].iter().all(|note| note == "new"),
+            "{notes:?}"
+        );
+        assert!(notes.len() > first_new + 1, "the new server has notified");
+        assert_lawful(&mut world);
+    }
+}
+
 // R20
 #[test]
 fn of_a_thousand_changes_in_a_second_the_last_arrives_with_few_notifies() {

@@ -26,6 +26,9 @@ pub struct Ledger {
     pub kept: Option<Vec<Bytes>>,
     /// What went out of band.
     pub wakes: Wakes,
+    /// NOTIFYs (Call-ID, CSeq) of servers that had not heard yet that the watcher has moved. The new server
+    /// cannot know what they showed.
+    pub stragglers: BTreeSet<(String, u32)>,
     /// The servers' names, as their Via shows them.
     pub(super) names: BTreeMap<String, MemberId>,
     pub(super) journal: Journal,
@@ -212,7 +215,10 @@ impl Ledger {
         match standing(now, assigned, by, has_row) {
             Standing::Owner => {}
             // It had not heard yet: the phone refuses what comes late, by its CSeq.
-            Standing::JustMoved => return,
+            Standing::JustMoved => {
+                self.stragglers.insert((dialog.0, cseq));
+                return;
+            }
             Standing::Stranger => {
                 self.broken.push(format!(
                     "law 1: {dialog:?} {cseq} was sent by {by:?} at {now:?}, and the watcher has {assigned:?}"
