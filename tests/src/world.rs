@@ -6,6 +6,7 @@
 mod ledger;
 mod network;
 mod phone;
+mod raw;
 mod slow_store;
 
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ use presently_store::{Completion, Operation, Outcome, Store, Ticket};
 pub use self::ledger::{Ledger, Sent};
 pub use self::network::{Faults, Network, Packet};
 pub use self::phone::Phone;
+pub use self::raw::Heard;
 use self::slow_store::{Latency, SlowStore};
 
 /// How the members are spread over processes.
@@ -49,6 +51,8 @@ pub struct World {
     /// A handle on the store, for looking.
     pub store: Inline,
     hosts: Vec<Node>,
+    /// What reached addresses without a phone.
+    heard: Vec<Heard>,
     now: Moment,
     /// Events so far: a bound on every run.
     steps: u64,
@@ -76,6 +80,7 @@ impl World {
             ledger: Ledger::default(),
             store,
             hosts: Vec::new(),
+            heard: Vec::new(),
             now: Moment(1_000_000),
             steps: 0,
         };
@@ -279,9 +284,12 @@ impl World {
             }
             Packet::ToPhone { to, bytes } => {
                 let place = self.phones.iter().position(|phone| phone.address == to);
-                if let Some(place) = place {
-                    self.phones[place].handle_message(now, &bytes);
-                    self.collect(place);
+                match place {
+                    Some(place) => {
+                        self.phones[place].handle_message(now, &bytes);
+                        self.collect(place);
+                    }
+                    None => self.hear_raw(to, &bytes),
                 }
             }
             Packet::ToMember { from, to, bytes } => {
@@ -351,12 +359,8 @@ impl Outside for Wire<'_> {
 
 fn balancer(me: Membership, key: [u8; 16], now: Now) -> Balancer {
     let config = presently_balancer::Config {
-        listeners: vec![presently_balancer::Listener {
-            protocol: Protocol::Udp,
-            advertised_host: "10.0.0.1".into(),
-            advertised_port: 5060,
-            bound: SocketAddr::from(([10, 0, 0, 1], 5060)),
-        }],
+        domains: presently_balancer::Domains::Listed(vec!["example.com".into()]),
+        listeners: vec![listener(Protocol::Udp), listener(Protocol::Tcp)],
         ..presently_balancer::Config::default()
     };
     Balancer::new(config, me, MacKey::new(key), now)
@@ -365,3 +369,12 @@ fn balancer(me: Membership, key: [u8; 16], now: Now) -> Balancer {
 /// 2026-11-21T00:00:00Z.
 const EPOCH_MICROS: u64 = 1_795_219_200_000_000;
 const STEPS_MAX: u64 = 5_000_000;
+
+fn listener(protocol: Protocol) -> presently_balancer::Listener {
+    presently_balancer::Listener {
+        protocol,
+        advertised_host: "10.0.0.1".into(),
+        advertised_port: 5060,
+        bound: SocketAddr::from(([10, 0, 0, 1], 5060)),
+    }
+}
