@@ -6,5 +6,8 @@
 mod play;
 mod text;
 
+mod message;
 mod notify;
+mod publish;
+mod register;
 mod subscribe;
