@@ -107,10 +107,18 @@ impl Server {
                 self.with_bench(now, out, |notifier, bench| {
                     notifier.replace(place, *row, bench);
                 });
+                if let (Fate::Refreshed(_), Some(actor)) = (fate, self.actors.get_mut(slot)) {
+                    // What was over is not, now that the phone is there.
+                    actor.over.retain(|held| *held != place);
+                }
                 place
             }
             Fate::Ended(Some(place)) => {
                 self.unlist(slot, place);
+                self.with_bench(now, out, |notifier, bench| {
+                    notifier.replace(place, *row, bench);
+                    notifier.freeze(place);
+                });
                 place
             }
             Fate::Ended(None) => {
