@@ -106,7 +106,7 @@ impl Server {
                 self.answer_again(now, slot, &held, &answer, out);
                 return Step::Answered;
             }
-            None => match unsupported(&message) {
+            None => match unsupported(&message).or_else(|| unread_body(&message, method)) {
                 Some(refusal) => Err(refusal),
                 None => match method {
                     Method::Register => self.on_register(now, slot, &held),
@@ -405,6 +405,26 @@ fn unsupported(message: &Message<'_>) -> Option<Refusal> {
     let first = unknown.next()?;
     let tags = unknown.fold(first.to_owned(), |tags, tag| tags + ", " + tag);
     Some(Refusal::bad_extension(tags))
+}
+
+/// What of a body is not understood and not optional (RFC 3261 §8.2.3): a coding, or any body at all where
+/// none is read. A relayed MESSAGE is its recipient's to judge. Any language will do: notes are carried,
+/// not read.
+fn unread_body(message: &Message<'_>, method: Method) -> Option<Refusal> {
+    if message.body().is_empty() || method == Method::Message {
+        return None;
+    }
+    let mut codings = message.values(Name::ContentEncoding);
+    if codings.any(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        return Some(Refusal::bad_encoding());
+    }
+    let handling = message.text(Name::ContentDisposition).unwrap_or_default();
+    let (_, params) = handling.split_once(';').unwrap_or_default();
+    let is_optional = presently_sip::Params(params)
+        .value("handling")
+        .is_some_and(|handling| handling.eq_ignore_ascii_case("optional"));
+    let is_read = method == Method::Publish;
+    (!is_read && !is_optional).then(Refusal::unread_body)
 }
 
 fn repeat(
