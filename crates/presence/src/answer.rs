@@ -58,6 +58,11 @@ impl Refusal {
         }
     }
 
+    /// RFC 3261 §8.2.2.2.
+    pub(crate) fn merged() -> Self {
+        Self::plain(482)
+    }
+
     /// RFC 3261 §8.2.1.
     pub(crate) fn method_not_allowed() -> Self {
         Self::with(405, "Allow", ALLOW.to_owned())

@@ -101,6 +101,7 @@ impl Server {
             .cloned()
             .or_else(|| self.subscription_answer(slot, &held));
         let decided = match known {
+            Some(_) if self.is_merged(slot, &held) => Err(Refusal::merged()),
             Some(answer) => {
                 self.counters.requests_repeated += 1;
                 self.answer_again(now, slot, &held, &answer, out);
@@ -366,6 +367,26 @@ impl Server {
             let live = self.notifier.get(*place)?;
             (live.row.repeat.request == held.request).then(|| live.row.repeat.answer.clone())
         })
+    }
+
+    /// Whether a request that names itself as one already done asks for something else: another body, another
+    /// target (RFC 3261 §8.2.2.2). A departure: that it came by another way is no reason to refuse it.
+    fn is_merged(&self, slot: usize, held: &Held) -> bool {
+        let message = held.message();
+        let Some(actor) = self.actors.get(slot) else {
+            return false;
+        };
+        let mut publications = actor.publications.iter();
+        let published = publications.find(|row| row.repeat.request == held.request);
+        if let Some(row) = published {
+            return !message.body().is_empty() && row.body != message.body();
+        }
+        let mut subscribed = actor
+            .subscriptions
+            .iter()
+            .filter_map(|place| self.notifier.get(*place))
+            .filter(|live| live.row.repeat.request == held.request);
+        subscribed.any(|live| self.presentity(&message).ok() != Some(live.row.resource.aor.clone()))
     }
 
     pub(super) fn actor(&self, slot: usize) -> Result<&Actor, Refusal> {
