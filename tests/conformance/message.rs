@@ -9,7 +9,11 @@ fn write(play: &mut Play, bob: &mut Phone, body: &str) -> Text {
 }
 
 fn message(bob: &mut Phone, body: &str) -> String {
-    let lines = ["Content-Type: text/plain", "X-Kept: as:  it was", "x-kept: twice"];
+    let lines = [
+        "Content-Type: text/plain",
+        "X-Kept: as:  it was",
+        "x-kept: twice",
+    ];
     bob.request("MESSAGE", "sip:alice@example.com", &lines, body)
 }
 
@@ -30,7 +34,10 @@ fn a_message_reaches_every_binding_as_it_was_written() {
         let desk = alices(play, "", Reply::default());
         let mobile = alices(play, "", Reply::default());
         let mut bob = play.phone("bob");
-        assert_eq!(write(play, &mut bob, "hello\r\n\r\nthere").status(), Some(200));
+        assert_eq!(
+            write(play, &mut bob, "hello\r\n\r\nthere").status(),
+            Some(200)
+        );
         for phone in [&desk, &mobile] {
             let got = play.requests(phone, "MESSAGE");
             assert_eq!(got.len(), 1);
@@ -148,7 +155,9 @@ fn a_cancel_finds_no_transaction_of_a_message() {
         let text = message(&mut bob, "wait");
         play.send(&bob, &text);
         play.settle();
-        let cancel = text.replace("MESSAGE sip", "CANCEL sip").replace("1 MESSAGE", "1 CANCEL");
+        let cancel = text
+            .replace("MESSAGE sip", "CANCEL sip")
+            .replace("1 MESSAGE", "1 CANCEL");
         assert_eq!(play.status(&bob, &cancel), 481);
     });
 }

@@ -178,7 +178,6 @@ impl Play {
         texts.filter(|text| text.is_request(method)).collect()
     }
 
-
     /// Registers `phone` and says nothing more.
     pub(crate) fn register(&mut self, phone: &mut Phone) {
         let contact = phone.contact();

@@ -16,7 +16,10 @@ fn max_forwards_loops_and_proxy_require_are_checked() {
         assert_eq!(play.status(&bob, &text), 483);
         let text = bob.subscribe("alice", &["Max-Forwards: 1"]);
         assert_eq!(play.status(&bob, &text), 200);
-        assert_eq!(options(play, &mut bob, &["Max-Forwards: 0"]).status(), Some(200));
+        assert_eq!(
+            options(play, &mut bob, &["Max-Forwards: 0"]).status(),
+            Some(200)
+        );
         let text = bob.subscribe("alice", &["Proxy-Require: foo, bar"]);
         let answer = play.ask(&bob, &text);
         assert_eq!(answer.status(), Some(420));
@@ -35,7 +38,10 @@ fn a_request_that_comes_round_again_is_482() {
         let text = bob.request("MESSAGE", "sip:alice@example.com", &lines, "round");
         assert_eq!(play.status(&bob, &text), 200);
         let got = play.requests(&alice, "MESSAGE").remove(0);
-        let via = format!("\r\nVia: SIP/2.0/UDP {};branch=z9hG4bKback\r\nVia:", alice.at);
+        let via = format!(
+            "\r\nVia: SIP/2.0/UDP {};branch=z9hG4bKback\r\nVia:",
+            alice.at
+        );
         let round = got.0.replacen("\r\nVia:", &via, 1);
         let round = round.replacen(got.uri(), "sip:alice@example.com", 1);
         assert_eq!(play.status(&alice, &round), 482);
@@ -65,7 +71,10 @@ fn one_record_route_stands_in_the_answer_to_a_subscribe_only() {
         let text = bob.subscribe("alice", &["Record-Route: <sip:p.example.net;lr>"]);
         let answer = play.ask(&bob, &text);
         let routes = answer.headers("Record-Route").join(", ");
-        assert!(routes.starts_with("<sip:") && routes.contains("@10.0.0.1:5060;lr>"), "{routes}");
+        assert!(
+            routes.starts_with("<sip:") && routes.contains("@10.0.0.1:5060;lr>"),
+            "{routes}"
+        );
         assert!(routes.ends_with("<sip:p.example.net;lr>"), "{routes}");
         let contact = bob.contact();
         let text = bob.register(&[&contact]);
@@ -98,7 +107,11 @@ fn a_route_or_token_that_leads_elsewhere_is_403() {
         let mut watcher = play.phone("watcher");
         let answer = play.watch(&mut watcher, "alice");
         let genuine = answer.header("Record-Route").unwrap().to_owned();
-        let token = genuine.split(['@']).next().unwrap().trim_start_matches("<sip:");
+        let token = genuine
+            .split(['@'])
+            .next()
+            .unwrap()
+            .trim_start_matches("<sip:");
         let mut letters: Vec<char> = token.chars().collect();
         letters[3] = if letters[3] == 'a' { 'b' } else { 'a' };
         let forged: String = letters.into_iter().collect();
@@ -128,7 +141,11 @@ fn every_request_of_a_client_goes_to_one_server() {
         let mut watcher = play.phone("alice");
         play.watch(&mut watcher, "bob");
         play.register(&mut alice);
-        let clients: Vec<_> = play.world.servers().map(|server| server.clients()).collect();
+        let clients: Vec<_> = play
+            .world
+            .servers()
+            .map(|server| server.clients())
+            .collect();
         assert_eq!(clients.iter().sum::<usize>(), 1, "{clients:?}");
     });
 }
@@ -140,7 +157,11 @@ fn logons_go_to_the_server_with_the_fewest_clients() {
         for number in 0..9 {
             let mut phone = play.phone(&format!("user{number}"));
             play.register(&mut phone);
-            let clients: Vec<_> = play.world.servers().map(|server| server.clients()).collect();
+            let clients: Vec<_> = play
+                .world
+                .servers()
+                .map(|server| server.clients())
+                .collect();
             let spread = clients.iter().max().unwrap() - clients.iter().min().unwrap();
             assert!(spread <= 1, "{clients:?}");
         }
@@ -157,10 +178,17 @@ fn a_response_that_nobody_asked_for_is_dropped() {
         let answer = crate::text::response(&notify, "200 OK", &[]);
         let branch = answer.find("branch=z9hG4bK").unwrap() + 20;
         let mut forged = answer.clone();
-        let letter = if &forged[branch..=branch] == "a" { "b" } else { "a" };
+        let letter = if &forged[branch..=branch] == "a" {
+            "b"
+        } else {
+            "a"
+        };
         forged.replace_range(branch..=branch, letter);
         let known = play.heard.len();
-        for text in [forged.as_str(), "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP x\r\n\r\n"] {
+        for text in [
+            forged.as_str(),
+            "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP x\r\n\r\n",
+        ] {
             play.send(&bob, text);
             play.settle();
         }

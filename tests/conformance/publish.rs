@@ -94,7 +94,10 @@ fn a_condition_that_cannot_hold_changes_nothing() {
         let tag = play.publish(&mut alice, "stays");
         play.settle();
         let told_before = play.notifies(&bob).len();
-        let (two, lines) = (format!("{tag}, {tag}"), format!("{tag}\r\nSIP-If-Match: {tag}"));
+        let (two, lines) = (
+            format!("{tag}, {tag}"),
+            format!("{tag}\r\nSIP-If-Match: {tag}"),
+        );
         for (condition, status) in [
             ("0000", 412),
             (tag.to_uppercase().as_str(), 412),
@@ -186,7 +189,11 @@ fn a_refresh_changes_no_state_and_tells_nobody() {
         let condition = if_match(answer.header("SIP-ETag").unwrap());
         let body = pidf("alice", "kept");
         let answer = publish(play, &mut alice, &[&condition], &body);
-        assert_eq!(answer.status(), Some(200), "a refresh may carry the same body");
+        assert_eq!(
+            answer.status(),
+            Some(200),
+            "a refresh may carry the same body"
+        );
         play.run(secs(15));
         assert_eq!(play.notifies(&bob).len(), count);
     });
@@ -222,7 +229,10 @@ fn expires_0_removes_at_once_and_stores_nothing_without_a_tag() {
         play.settle();
         let condition = if_match(&tag);
         let answer = publish(play, &mut alice, &[&condition, "Expires: 0"], "");
-        assert_eq!((answer.status(), answer.number("Expires")), (Some(200), Some(0)));
+        assert_eq!(
+            (answer.status(), answer.number("Expires")),
+            (Some(200), Some(0))
+        );
         assert!(told(play, &bob).contains("closed"));
         assert!(!told(play, &bob).contains("brief"));
         let gone = publish(play, &mut alice, &[&condition], "");
@@ -242,7 +252,11 @@ fn publications_are_done_in_the_order_they_came() {
         play.send(&alice, &first);
         play.send(&alice, &second);
         play.run(secs(1));
-        let statuses: Vec<_> = play.answers(&alice).iter().filter_map(Text::status).collect();
+        let statuses: Vec<_> = play
+            .answers(&alice)
+            .iter()
+            .filter_map(Text::status)
+            .collect();
         assert_eq!(statuses, [200, 200, 412], "the first takes the tag");
         assert!(told(play, &bob).contains("first"));
     });
@@ -274,7 +288,12 @@ fn options_lists_what_the_pool_can_do() {
         for method in ["REGISTER", "PUBLISH", "SUBSCRIBE", "OPTIONS", "MESSAGE"] {
             assert!(allow.contains(method), "{method} in {allow}");
         }
-        assert!(answer.header("Accept").unwrap().contains("application/pidf+xml"));
+        assert!(
+            answer
+                .header("Accept")
+                .unwrap()
+                .contains("application/pidf+xml")
+        );
         assert!(answer.header("Supported").unwrap().contains("path"));
         assert_eq!(answer.header("Allow-Events"), Some("presence"));
     });
@@ -290,7 +309,10 @@ fn two_devices_publications_stand_beside_each_other() {
         play.publish(&mut mobile, "on the way");
         play.settle();
         let told = told(play, &bob);
-        assert!(told.contains("at the desk") && told.contains("on the way"), "{told}");
+        assert!(
+            told.contains("at the desk") && told.contains("on the way"),
+            "{told}"
+        );
     });
 }
 
@@ -299,7 +321,12 @@ fn two_devices_publications_stand_beside_each_other() {
 fn a_publication_that_is_not_refreshed_ends_and_watchers_are_told() {
     in_each(|play| {
         let (mut alice, bob) = bob_watches_alice(play);
-        let answer = publish(play, &mut alice, &["Expires: 30"], &pidf("alice", "soon over"));
+        let answer = publish(
+            play,
+            &mut alice,
+            &["Expires: 30"],
+            &pidf("alice", "soon over"),
+        );
         let condition = if_match(answer.header("SIP-ETag").unwrap());
         play.run(secs(28));
         assert!(told(play, &bob).contains("soon over"));
@@ -337,13 +364,21 @@ fn a_tag_of_one_server_holds_at_the_next() {
         let mut alice = play.phone("alice");
         let tag = play.publish(&mut alice, "from A");
         let client = Aor::parse("sip:alice@example.com").unwrap();
-        let Outcome::Client(Some(state)) = play.world.ask(Operation::Show { client: client.clone() })
-        else {
+        let Outcome::Client(Some(state)) = play.world.ask(Operation::Show {
+            client: client.clone(),
+        }) else {
             panic!("alice is known");
         };
         let held = state.assignment.unwrap();
-        let servers: Vec<_> = play.world.servers().map(|server| server.membership()).collect();
-        let other = servers.iter().find(|one| one.member != held.server).unwrap();
+        let servers: Vec<_> = play
+            .world
+            .servers()
+            .map(|server| server.membership())
+            .collect();
+        let other = servers
+            .iter()
+            .find(|one| one.member != held.server)
+            .unwrap();
         let moved = play.world.ask(Operation::Reassign {
             client,
             from: held.server,

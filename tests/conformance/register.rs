@@ -27,7 +27,10 @@ fn bindings(play: &mut Play, user: &str) -> Vec<String> {
 /// The `expires` of a listed contact.
 fn left(answer: &Text, uri: &str) -> u32 {
     let contacts = answer.headers("Contact");
-    let contact = contacts.iter().find(|value| value.contains(uri)).expect(uri);
+    let contact = contacts
+        .iter()
+        .find(|value| value.contains(uri))
+        .expect(uri);
     let value = contact.split(";expires=").nth(1).expect("expires");
     value.split(';').next().unwrap().parse().unwrap()
 }
@@ -158,7 +161,11 @@ fn an_old_cseq_or_one_bad_contact_fails_the_whole_request() {
         assert_eq!(answer.status(), Some(500));
         alice.cseq = 20;
         for bad in ["Contact: <sip:alice@192.0.2.201>;expires=5", "Contact: <:>"] {
-            let answer = register(play, &mut alice, &[&own, "Contact: <sip:a@192.0.2.202>", bad]);
+            let answer = register(
+                play,
+                &mut alice,
+                &[&own, "Contact: <sip:a@192.0.2.202>", bad],
+            );
             assert!(matches!(answer.status(), Some(423 | 400)), "{bad}");
         }
         assert_eq!(bindings(play, "alice"), before);
@@ -203,7 +210,10 @@ fn a_preference_is_kept_and_listed() {
     in_each(|play| {
         let mut alice = play.phone("alice");
         let answer = register(play, &mut alice, &["Contact: <sip:alice@192.0.2.9>;q=0.5"]);
-        assert!(answer.header("Contact").unwrap().contains(";q=0.5"), "{answer:?}");
+        assert!(
+            answer.header("Contact").unwrap().contains(";q=0.5"),
+            "{answer:?}"
+        );
     });
 }
 
@@ -212,10 +222,18 @@ fn a_preference_is_kept_and_listed() {
 fn contacts_are_compared_as_uris() {
     in_each(|play| {
         let mut alice = play.phone("alice");
-        register(play, &mut alice, &["Contact: <sip:alice@host.example.net;a=1;b=2>"]);
+        register(
+            play,
+            &mut alice,
+            &["Contact: <sip:alice@host.example.net;a=1;b=2>"],
+        );
         let same = ["Contact: <sip:%61lice@HOST.example.net;b=2;a=1>"];
         register(play, &mut alice, &same);
-        assert_eq!(bindings(play, "alice").len(), 1, "equal by RFC 3261 §19.1.4");
+        assert_eq!(
+            bindings(play, "alice").len(),
+            1,
+            "equal by RFC 3261 §19.1.4"
+        );
         for other in [
             "Contact: <sip:Alice@host.example.net;a=1;b=2>",
             "Contact: <sip:alice@host.example.net:5060;a=1;b=2>",
@@ -235,7 +253,11 @@ fn path_is_kept_and_told() {
         for supported in ["Supported: path", "Supported: -"] {
             let mut alice = play.phone("alice");
             let contact = alice.contact();
-            let lines = ["Path: <sip:p1.example.net;lr>, <sip:p2.example.net;lr>", &contact, supported];
+            let lines = [
+                "Path: <sip:p1.example.net;lr>, <sip:p2.example.net;lr>",
+                &contact,
+                supported,
+            ];
             let answer = register(play, &mut alice, &lines);
             assert_eq!(answer.status(), Some(200), "{supported}");
             let told = answer.headers("Path").join(", ");
@@ -250,7 +272,10 @@ fn a_message_follows_the_path_of_the_binding_in_order() {
     in_each(|play| {
         let mut alice = play.phone("alice");
         let contact = alice.contact();
-        let lines = ["Path: <sip:p1.example.net;lr>, <sip:p2.example.net;lr>", &contact];
+        let lines = [
+            "Path: <sip:p1.example.net;lr>, <sip:p2.example.net;lr>",
+            &contact,
+        ];
         register(play, &mut alice, &lines);
         let mut bob = play.phone("bob");
         let lines = ["Content-Type: text/plain"];
@@ -278,7 +303,12 @@ fn requests_of_one_client_are_done_in_the_order_they_came() {
         let counts: Vec<_> = play
             .answers(&alice)
             .iter()
-            .map(|answer| (answer.number("CSeq").unwrap(), answer.headers("Contact").len()))
+            .map(|answer| {
+                (
+                    answer.number("CSeq").unwrap(),
+                    answer.headers("Contact").len(),
+                )
+            })
             .collect();
         assert_eq!(counts, [(1, 1), (2, 0), (3, 0)]);
     });
@@ -290,7 +320,11 @@ fn a_logon_is_told_to_watchers_everywhere_within_200_ms() {
     in_each(|play| {
         let mut bob = play.phone("bob");
         play.watch(&mut bob, "alice");
-        assert!(play.notifies(&bob)[0].body().contains("<basic>closed</basic>"));
+        assert!(
+            play.notifies(&bob)[0]
+                .body()
+                .contains("<basic>closed</basic>")
+        );
         let mut alice = play.phone("alice");
         let contact = alice.contact();
         let text = alice.register(&[&contact]);
@@ -321,7 +355,10 @@ fn a_logoff_takes_the_publication_of_its_flow_along() {
         let contact = alice.contact();
         register(play, &mut alice, &[&contact, "Expires: 0"]);
         let last = play.notifies(&bob).pop().unwrap();
-        assert!(!last.body().contains("mine") && last.body().contains("theirs"), "{last:?}");
+        assert!(
+            !last.body().contains("mine") && last.body().contains("theirs"),
+            "{last:?}"
+        );
     });
 }
 

@@ -22,22 +22,25 @@ fn header_names_have_no_case_and_compact_forms_are_read() {
             ("Expires:", "eXPIRES:"),
             ("CSeq:", "cseq:"),
         ];
-        let text = compact
-            .iter()
-            .fold(text, |text, (long, short)| text.replace(&format!("\n{long}"), &format!("\n{short}")));
+        let text = compact.iter().fold(text, |text, (long, short)| {
+            text.replace(&format!("\n{long}"), &format!("\n{short}"))
+        });
         let answer = play.ask(&bob, &long_forms(&text, &compact));
         assert_eq!(answer.status(), Some(200));
         let mut carol = play.phone("carol");
         let text = carol.subscribe("alice", &["Expires: 600"]);
-        let text = compact
-            .iter()
-            .fold(text, |text, (long, short)| text.replace(&format!("\n{long}"), &format!("\n{short}")));
+        let text = compact.iter().fold(text, |text, (long, short)| {
+            text.replace(&format!("\n{long}"), &format!("\n{short}"))
+        });
         play.send(&carol, &text);
         play.settle();
         let answers = play.answers(&carol);
         assert_eq!(answers[0].status(), Some(200), "{answers:?}");
         assert_eq!(answers[0].number("Expires"), Some(600));
-        assert!(answers[0].header("Via").is_some(), "answers have the long forms");
+        assert!(
+            answers[0].header("Via").is_some(),
+            "answers have the long forms"
+        );
         assert_eq!(play.requests(&carol, "NOTIFY").len(), 1);
     });
 }
@@ -60,11 +63,23 @@ fn folded_lines_white_space_and_lists_are_read() {
         let answer = play.ask(&alice, &text);
         assert_eq!(answer.status(), Some(200));
         assert_eq!(answer.headers("Contact").len(), 2);
-        assert!(answer.headers("Contact").iter().all(|line| line.contains("expires=60")));
-        let (one, two) = (format!("Contact: {one};expires=0"), format!("Contact: {two};expires=0"));
+        assert!(
+            answer
+                .headers("Contact")
+                .iter()
+                .all(|line| line.contains("expires=60"))
+        );
+        let (one, two) = (
+            format!("Contact: {one};expires=0"),
+            format!("Contact: {two};expires=0"),
+        );
         let text = alice.register(&[&one, &two]);
         let answer = play.ask(&alice, &text);
-        assert_eq!(answer.headers("Contact").len(), 0, "two lines are a list too");
+        assert_eq!(
+            answer.headers("Contact").len(),
+            0,
+            "two lines are a list too"
+        );
     });
 }
 
@@ -72,13 +87,18 @@ fn folded_lines_white_space_and_lists_are_read() {
 #[test]
 fn a_method_that_is_not_served_is_405_with_those_that_are() {
     in_each(|play| {
-        for method in ["INVITE", "BYE", "INFO", "REFER", "UPDATE", "PRACK", "NONSENSE", "register"] {
+        for method in [
+            "INVITE", "BYE", "INFO", "REFER", "UPDATE", "PRACK", "NONSENSE", "register",
+        ] {
             let mut bob = play.phone("bob");
             let text = bob.request(method, "sip:alice@example.com", &[], "");
             let answer = play.ask(&bob, &text);
             assert_eq!(answer.status(), Some(405), "{method}");
             let allow = answer.header("Allow").unwrap();
-            assert!(allow.contains("SUBSCRIBE") && !allow.contains("INVITE"), "{allow}");
+            assert!(
+                allow.contains("SUBSCRIBE") && !allow.contains("INVITE"),
+                "{allow}"
+            );
         }
     });
 }
@@ -136,8 +156,18 @@ fn two_phones_with_equal_branch_call_id_tag_and_cseq_stay_two() {
         for (phone, other) in [(&one, &two), (&two, &one)] {
             let answers = play.answers(phone);
             assert_eq!(answers.len(), 1);
-            assert!(answers[0].header("Contact").unwrap().contains(&phone.at.to_string()));
-            assert!(!answers[0].header("Contact").unwrap().contains(&other.at.to_string()));
+            assert!(
+                answers[0]
+                    .header("Contact")
+                    .unwrap()
+                    .contains(&phone.at.to_string())
+            );
+            assert!(
+                !answers[0]
+                    .header("Contact")
+                    .unwrap()
+                    .contains(&other.at.to_string())
+            );
         }
     });
 }
@@ -153,7 +183,12 @@ fn a_body_where_none_is_read_is_415_unless_it_is_optional() {
         ] {
             let mut bob = play.phone("bob");
             let contact = bob.contact();
-            let lines = ["Event: presence", &contact, "Content-Type: text/plain", disposition];
+            let lines = [
+                "Event: presence",
+                &contact,
+                "Content-Type: text/plain",
+                disposition,
+            ];
             let text = bob.request("SUBSCRIBE", "sip:alice@example.com", &lines, "a filter");
             let answer = play.ask(&bob, &text);
             assert_eq!(answer.status(), Some(status), "{disposition}");
@@ -179,7 +214,8 @@ fn an_answer_copies_what_names_the_request_and_adds_a_tag() {
         play.settle();
         let answer = play.answers(&alice).remove(0);
         let vias = answer.headers("Via").join(", ");
-        let order = ["z9hG4bKtop;x=1", "a.example.net", "c.example.net"].map(|text| vias.find(text));
+        let order =
+            ["z9hG4bKtop;x=1", "a.example.net", "c.example.net"].map(|text| vias.find(text));
         assert!(order.is_sorted() && order[0].is_some(), "{vias}");
         assert_eq!(answer.header("From"), from.strip_prefix("From: "));
         assert_eq!(answer.header("Call-ID"), Some(&*alice.call_id));
@@ -263,14 +299,25 @@ fn answered(play: &mut Play, via: &str) -> (SocketAddr, Text) {
 fn without_rport_the_answer_goes_to_the_source_address_and_the_vias_port() {
     in_each(|play| {
         for (via, port, is_told) in [
-            ("Via: SIP/2.0/UDP 192.0.2.1:5099;branch=z9hG4bK1", 5099, false),
+            (
+                "Via: SIP/2.0/UDP 192.0.2.1:5099;branch=z9hG4bK1",
+                5099,
+                false,
+            ),
             ("Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK2", 5060, false),
             ("Via: SIP/2.0/UDP 10.9.9.9:5098;branch=z9hG4bK3", 5098, true),
-            ("Via: SIP/2.0/UDP phone.invalid:5097;branch=z9hG4bK4", 5097, true),
+            (
+                "Via: SIP/2.0/UDP phone.invalid:5097;branch=z9hG4bK4",
+                5097,
+                true,
+            ),
         ] {
             let (to, answer) = answered(play, via);
             assert_eq!(to, SocketAddr::from(([192, 0, 2, 1], port)), "{via}");
-            let received = answer.header("Via").unwrap().contains(";received=192.0.2.1");
+            let received = answer
+                .header("Via")
+                .unwrap()
+                .contains(";received=192.0.2.1");
             assert_eq!(received, is_told, "{via}");
         }
     });
