@@ -6,8 +6,11 @@
 mod play;
 mod text;
 
+mod document;
 mod message;
 mod notify;
+mod proxy;
 mod publish;
 mod register;
+mod request;
 mod subscribe;

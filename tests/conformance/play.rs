@@ -178,11 +178,6 @@ impl Play {
         texts.filter(|text| text.is_request(method)).collect()
     }
 
-    /// Forgets what was heard.
-    pub(crate) fn forget(&mut self) {
-        self.heard.clear();
-    }
-
     /// Registers `phone` and says nothing more.
     pub(crate) fn register(&mut self, phone: &mut Phone) {
         let contact = phone.contact();
