@@ -3,7 +3,8 @@
 //!
 //! ```sh
 //! cargo build --release --example instructions
-//! for n in 1000 2000; do valgrind --tool=callgrind target/release/examples/instructions register $n; done
+//! valgrind --tool=callgrind target/release/examples/instructions register 1000
+//! valgrind --tool=callgrind target/release/examples/instructions register 3000
 //! ```
 //!
 //! What can be done: `register` (index it), `checked` (index it and look for defects), `response`
@@ -51,7 +52,8 @@ fn main() {
 const REGISTER: &str = "REGISTER sip:example.com SIP/2.0\r\n\
     Via: SIP/2.0/UDP 192.0.2.1:5062;branch=z9hG4bK-524287-1---0123456789abcdef;rport\r\n\
     Max-Forwards: 70\r\n\
-    Contact: <sip:alice@192.0.2.1:5062;transport=udp>;+sip.instance=\"<urn:uuid:fd1d9f43-916f-00b8-a522-b105b3a1e9d9>\";reg-id=1\r\n\
+    Contact: <sip:alice@192.0.2.1:5062;transport=udp>;\
+    +sip.instance=\"<urn:uuid:fd1d9f43-916f-00b8-a522-b105b3a1e9d9>\";reg-id=1\r\n\
     To: <sip:alice@example.com>\r\n\
     From: \"Alice\" <sip:alice@example.com>;tag=0123abcd\r\n\
     Call-ID: 84710YzA4ZmE3YjQ3ZDk4NWY2OGE1ZGQyYTRhMGE2ZTE\r\n\

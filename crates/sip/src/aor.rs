@@ -9,10 +9,10 @@ use crate::{Host, Scheme, Uri};
 
 /// An address of record in the one spelling the whole pool agrees on.
 ///
-/// `sips` is folded to `sip`, the host is in lower case, the user is unescaped, parameters, headers,
-/// password and our own ports are dropped. Two URIs that name the same user give equal values.
-/// Cheap to clone. Holding one proves: valid UTF-8, no control character, a non-empty host, at most
-/// 512 bytes. A user part may be absent (`sip:example.com` names a domain).
+/// `sips` is folded to `sip`, the host is in lower case, the user is unescaped, parameters,
+/// headers, password and our own ports are dropped. Two URIs that name the same user give equal
+/// values. Cheap to clone. Holding one proves: valid UTF-8, no control character, a non-empty
+/// host, at most 512 bytes. A user part may be absent (`sip:example.com` names a domain).
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Aor(Arc<str>);
 
@@ -59,8 +59,8 @@ impl Aor {
             .ok_or(InvalidAor::Syntax)
     }
 
-    /// Rebuilds the address whose [`Aor::as_str`] is `text`. Trusts its caller: only for text that was
-    /// taken from an `Aor` before, such as a store's rows.
+    /// Rebuilds the address whose [`Aor::as_str`] is `text`. Trusts its caller: only for text that
+    /// was taken from an `Aor` before, such as a store's rows.
     #[must_use]
     pub fn from_canonical(text: &str) -> Self {
         Self(text.into())

@@ -9,8 +9,8 @@ use crate::WallTime;
 pub struct Date(pub WallTime);
 
 impl Date {
-    /// Reads a date as a Date header holds it; the day of the week is not checked. Only GMT is a zone
-    /// (RFC 3261 §20.17), and no year before 1970 or after 9999 is read.
+    /// Reads a date as a Date header holds it; the day of the week is not checked. Only GMT is a
+    /// zone (RFC 3261 §20.17), and no year before 1970 or after 9999 is read.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (_, rest) = text.trim_ascii().split_once(',')?;
@@ -58,8 +58,8 @@ fn number(text: &str) -> Option<u64> {
     crate::text::decimal(text.as_bytes()).map(u64::from)
 }
 
-/// Year, month and day of a day since 1970, in the Gregorian calendar. Years are counted from March,
-/// so that a leap day is the last of its year.
+/// Year, month and day of a day since 1970, in the Gregorian calendar. Years are counted from
+/// March, so that a leap day is the last of its year.
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + DAYS_TO_1970;
     let (era, day_of_era) = (days / DAYS_OF_ERA, days % DAYS_OF_ERA);
@@ -125,7 +125,7 @@ mod tests {
             "Sat, 13 Nov 1969 23:29:00 GMT",
             "Sat, 13 Nov 2010 23:29:00:00 GMT",
             "Sat, 13 Nov 2010 23:29:00 GMT now",
-            "Saturday, 13-Nov-10 23:29:00 GMT", // RFC 850's form
+            "Saturday, 13-Nov-10 23:29:00 GMT", // an older form
         ];
         for text in table {
             assert_eq!(Date::parse(text), None, "{text}");

@@ -26,8 +26,8 @@ pub fn message(bytes: &[u8]) {
     answer(&message, 200);
 }
 
-/// Any bytes of a connection, in pieces whose sizes they say themselves: what is cut does not depend
-/// on the pieces, each message cut is whole, and no more is held back than promised.
+/// Any bytes of a connection, in pieces whose sizes they say themselves: what is cut does not
+/// depend on the pieces, each message cut is whole, and no more is held back than promised.
 ///
 /// # Panics
 ///

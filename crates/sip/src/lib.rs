@@ -1,9 +1,10 @@
 //! SIP messages, values, transactions and dialogs, without input, output or a clock.
 //!
-//! Start at [`Index::read`]: it turns the bytes of one message into a [`Message`], an index of header
-//! spans over those bytes. Values ([`NameAddr`], [`Via`], [`CSeq`], [`Uri`] …) are parsed when asked
-//! for. [`Writer`] and [`Response`] build messages; [`Edits`] describes what a proxy changes while it
-//! passes one on. [`Aor`] is the one spelling of an address of record that the whole pool agrees on.
+//! Start at [`Index::read`]: it turns the bytes of one message into a [`Message`], an index of
+//! header spans over those bytes. Values ([`NameAddr`], [`Via`], [`CSeq`], [`Uri`] …) are parsed
+//! when asked for. [`Writer`] and [`Response`] build messages; [`Edits`] describes what a proxy
+//! changes while it passes one on. [`Aor`] is the one spelling of an address of record that the
+//! whole pool agrees on.
 
 mod aor;
 mod base32;

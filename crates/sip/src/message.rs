@@ -138,11 +138,18 @@ impl<'a> Message<'a> {
         self.text(Name::CSeq).and_then(CSeq::parse)
     }
 
-    /// A header whose value is a count of seconds (Expires, Min-Expires) or a plain number
-    /// (Max-Forwards); too large a number saturates, junk is `None` (RFC 3261 §20.19).
+    /// A header whose value is a count of seconds (Expires, Min-Expires; Retry-After without what
+    /// may follow the count) or a plain number (Max-Forwards); too large a number saturates, junk
+    /// is `None` (RFC 3261 §20.19).
     #[must_use]
     pub fn number(&self, name: Name) -> Option<u32> {
-        self.header(name).and_then(text::decimal)
+        let value = self.header(name)?;
+        if name != Name::RetryAfter {
+            return text::decimal(value);
+        }
+        // A comment or parameters may follow (RFC 3261 §20.33).
+        let count = value.split(|byte| b";(".contains(byte)).next()?;
+        text::decimal(count.trim_ascii())
     }
 
     /// The body, cut to Content-Length.

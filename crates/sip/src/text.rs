@@ -54,15 +54,15 @@ enum Inside {
     Quotes,
 }
 
-/// `text` before and after the first `stop`, which is ASCII. As `split_once`, at a third of its cost:
-/// this is what reading a URI mostly does.
+/// `text` before and after the first `stop`, which is ASCII. As `split_once`, at a third of its
+/// cost: this is what reading a URI mostly does.
 pub(crate) fn cut(text: &str, stop: u8) -> Option<(&str, &str)> {
-    let at = memchr::memchr(stop, text.as_bytes())?;
+    let at = text.bytes().position(|byte| byte == stop)?;
     text.get(..at).zip(text.get(at + 1..))
 }
 
-/// `text` before and after the first `stop` outside quotes and angle brackets; all of it and nothing
-/// when there is none.
+/// `text` before and after the first `stop` outside quotes and angle brackets; all of it and
+/// nothing when there is none.
 pub(crate) fn cut_outside(text: &str, stop: u8) -> (&str, &str) {
     find_outside(text.as_bytes(), stop)
         .and_then(|at| Some((text.get(..at)?, text.get(at + 1..)?)))

@@ -51,13 +51,14 @@ impl<'a> Uri<'a> {
     /// The text is not a URI (RFC 3261 §25.1), or something follows it.
     pub fn parse(text: &'a str) -> Result<Self, InvalidUri> {
         let (scheme, rest) = cut(text, b':').ok_or(InvalidUri)?;
-        if !is_scheme(scheme) || rest.is_empty() || !has_uri_bytes(rest.as_bytes()) {
+        let marks = Marks::find(rest.as_bytes()).ok_or(InvalidUri)?;
+        if !is_scheme(scheme) || rest.is_empty() {
             return Err(InvalidUri);
         }
         if scheme.eq_ignore_ascii_case("sip") {
-            Self::parse_sip(text, Scheme::Sip, rest)
+            Self::parse_sip(text, Scheme::Sip, rest, marks).ok_or(InvalidUri)
         } else if scheme.eq_ignore_ascii_case("sips") {
-            Self::parse_sip(text, Scheme::Sips, rest)
+            Self::parse_sip(text, Scheme::Sips, rest, marks).ok_or(InvalidUri)
         } else {
             Ok(Self {
                 text,
@@ -72,34 +73,28 @@ impl<'a> Uri<'a> {
         }
     }
 
-    fn parse_sip(text: &'a str, scheme: Scheme, rest: &'a str) -> Result<Self, InvalidUri> {
-        // A user may hold `;` and `?`, but nothing holds a bare `@`: the first one ends the user.
-        let (userinfo, rest) = match cut(rest, b'@') {
-            Some((userinfo, rest)) => (Some(userinfo), rest),
-            None => (None, rest),
+    fn parse_sip(text: &'a str, scheme: Scheme, rest: &'a str, marks: Marks) -> Option<Self> {
+        let (user, password) = match (marks.at, marks.user_colon) {
+            (Some(at), Some(colon)) => (rest.get(..colon), Some(rest.get(colon + 1..at)?)),
+            (Some(at), None) => (rest.get(..at), None),
+            (None, _) => (None, None),
         };
-        let (user, password) = match userinfo.and_then(|userinfo| cut(userinfo, b':')) {
-            Some((user, password)) => (Some(user), Some(password)),
-            None => (userinfo, None),
-        };
-        let (rest, headers) = match cut(rest, b'?') {
-            Some((rest, headers)) => (rest, Some(headers)),
-            None => (rest, None),
-        };
-        let (host_port, params) = cut(rest, b';').unwrap_or((rest, ""));
-        let (host, port) = Host::with_port(host_port).ok_or(InvalidUri)?;
-        if user == Some("") || params.bytes().any(|byte| byte == b'@') {
-            return Err(InvalidUri);
+        let host_start = marks.at.map_or(0, |at| at + 1);
+        let params_end = marks.question.unwrap_or(rest.len());
+        let host_end = marks.semicolon.unwrap_or(params_end);
+        let (host, port) = Host::with_port(rest.get(host_start..host_end)?)?;
+        if user == Some("") || marks.is_at_repeated {
+            return None;
         }
-        Ok(Self {
+        Some(Self {
             text,
             scheme,
             user,
             password,
             host,
             port,
-            params: Params(params),
-            headers,
+            params: Params(rest.get(host_end + 1..params_end).unwrap_or_default()),
+            headers: marks.question.and_then(|question| rest.get(question + 1..)),
         })
     }
 
@@ -139,10 +134,11 @@ impl<'a> Host<'a> {
             .strip_prefix('[')
             .and_then(|rest| rest.strip_suffix(']'));
         let text = inner.unwrap_or(self.0);
-        let address = text.parse();
-        // The grammar of RFC 3261 §25.1 lets three colons arise where two are meant (RFC 5118 §4.10).
-        let repaired = address.or_else(|_| text.replacen(":::", "::", 1).parse());
-        repaired.ok()
+        if text.contains(":::") {
+            // The grammar of RFC 3261 §25.1 makes three colons where two are meant (RFC 5118 §4.10).
+            return text.replacen(":::", "::", 1).parse().ok();
+        }
+        text.parse().ok()
     }
 
     /// Whether both are the same host, without regard to case; addresses are compared as such.
@@ -167,11 +163,14 @@ fn is_host(text: &str) -> bool {
             .address()
             .is_some_and(|address| address.is_ipv6());
     }
-    let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    // One dot at the end is the root of the DNS.
-    let labels = text.strip_suffix('.').unwrap_or(text);
-    let is_label = |label: &str| !label.is_empty() && label.bytes().all(valid);
-    labels.split('.').all(is_label)
+    // Labels are not empty; one dot at the end is the root of the DNS.
+    let mut is_after_label = false;
+    let is_part = |byte: u8| {
+        let is_dot = byte == b'.' && is_after_label;
+        is_after_label = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        is_dot || is_after_label
+    };
+    !text.is_empty() && text.bytes().all(is_part)
 }
 
 /// `scheme` of RFC 3261 §25.1.
@@ -180,17 +179,48 @@ fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.bytes().all(valid)
 }
 
-/// Printable without what ends a URI in a header, and each `%` before two hexadecimal digits. Bytes
-/// beyond ASCII are let through: phones write them unescaped in users.
-fn has_uri_bytes(text: &[u8]) -> bool {
-    let is_broken = |byte: &u8| matches!(byte, 0..=b' ' | b'"' | b'<' | b'>' | 0x7f);
-    if text.iter().any(is_broken) {
-        return false;
+/// Where the parts of a SIP URI meet, found in one pass over what follows the scheme.
+#[derive(Clone, Copy, Default)]
+struct Marks {
+    at: Option<usize>,
+    user_colon: Option<usize>,
+    semicolon: Option<usize>,
+    question: Option<usize>,
+    is_at_repeated: bool,
+}
+
+impl Marks {
+    /// `None` for a byte that no URI holds (RFC 3261 §25.1): a blank, a control, what ends a URI in a
+    /// header, a `%` without its two digits. Bytes beyond ASCII are let through: phones write them
+    /// unescaped in users.
+    fn find(text: &[u8]) -> Option<Self> {
+        let mut marks = Self::default();
+        for (at, &byte) in text.iter().enumerate() {
+            match byte {
+                b'@' => marks.meet_at(at),
+                b':' if marks.at.is_none() => _ = marks.user_colon.get_or_insert(at),
+                b';' if marks.question.is_none() => _ = marks.semicolon.get_or_insert(at),
+                b'?' => _ = marks.question.get_or_insert(at),
+                b'%' => {
+                    let digits = text.get(at + 1..at + 3)?;
+                    digits.iter().all(u8::is_ascii_hexdigit).then_some(())?;
+                }
+                0..=b' ' | b'"' | b'<' | b'>' | 0x7f => return None,
+                _ => {}
+            }
+        }
+        Some(marks)
     }
-    memchr::memchr_iter(b'%', text).all(|at| {
-        let digits = text.get(at + 1..at + 3);
-        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-    })
+
+    /// A user may hold `;` and `?`, but nothing holds a bare `@`: the first one ends the user.
+    fn meet_at(&mut self, at: usize) {
+        *self = Self {
+            at: self.at.or(Some(at)),
+            user_colon: self.user_colon,
+            is_at_repeated: self.at.is_some(),
+            ..Self::default()
+        };
+    }
 }
 
 /// The text is not a URI.

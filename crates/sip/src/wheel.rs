@@ -71,8 +71,9 @@ impl<T> Wheel<T> {
         Some(self.remove(id.slot).item)
     }
 
-    /// When [`Wheel::expire`] should be called next: never later than the first due time rounded up
-    /// to the resolution. A delay of more than one turn may ask to be called once a turn for nothing.
+    /// When [`Wheel::expire`] should be called next: never later than the first due time rounded
+    /// up to the resolution. A delay of more than one turn may ask to be called once a turn for
+    /// nothing.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {
         let next = self.occupied.next_after(self.tick)?;

@@ -18,8 +18,8 @@ impl<'a> Writer<'a> {
         Self { out }
     }
 
-    /// Adds `name: value`. A line break inside the value becomes a space: no value can end its line,
-    /// and a fold is undone.
+    /// Adds `name: value`. A line break inside the value becomes a space: no value can end its
+    /// line, and a fold is undone.
     pub fn header(&mut self, name: &str, value: impl Display) -> &mut Self {
         put(self.out, &[name, ": "]);
         let start = self.out.len();
@@ -60,8 +60,8 @@ impl<'a> Writer<'a> {
 pub struct Response;
 
 impl Response {
-    /// Writes status line, Vias (through `edits`), From, To (with `to_tag` unless it has a tag or the
-    /// status is 100), Call-ID and CSeq; the caller adds the rest. The phrase is the RFC's for
+    /// Writes status line, Vias (through `edits`), From, To (with `to_tag` unless it has a tag or
+    /// the status is 100), Call-ID and CSeq; the caller adds the rest. The phrase is the RFC's for
     /// `status`.
     pub fn to<'a>(
         out: &'a mut Vec<u8>,
@@ -130,8 +130,8 @@ fn class_reason(status: u16) -> &'static str {
     }
 }
 
-/// In order of status: RFC 3261 §21; 202 and 489 RFC 6665 §8.3; 412 RFC 3903 §11.2; 417 RFC 4412 §12.2
-/// and others as the registry of RFC 3261 §27.4 lists them.
+/// In order of status: RFC 3261 §21; 202 and 489 RFC 6665 §8.3; 412 RFC 3903 §11.2; 417 RFC 4412
+/// §12.2 and others as the registry of RFC 3261 §27.4 lists them.
 const REASONS: [(u16, &str); 56] = [
     (100, "Trying"),
     (180, "Ringing"),

@@ -10,7 +10,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const REGISTER: &[u8] = b"REGISTER sip:example.com SIP/2.0\r\n\
-    Via: SIP/2.0/UDP 192.0.2.1:5062;branch=z9hG4bK-524287-1;rport, SIP/2.0/UDP [2001:db8::1]\r\n\
+    Via: SIP/2.0/WS 9a1b.invalid;branch=z9hG4bK-524287-1;rport, SIP/2.0/UDP [2001:db8::1]\r\n\
     Route: <sip:192.0.2.9;lr>\r\n\
     Max-Forwards: 70\r\n\
     Contact: \"a, b\" <sip:alice@192.0.2.1:5062>;+sip.instance=\"<urn:uuid:1>\", <sip:b@c>\r\n\

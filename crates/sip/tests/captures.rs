@@ -1,7 +1,7 @@
 //! Goal: what real phones sent is read as they meant it.
-//! Method: `tests/data/captures` holds their messages, one a file, and `expected.tsv` what each says,
-//! written from the messages by another reader and checked by eye. rsip reads the same bytes as a
-//! third opinion.
+//! Method: `tests/data/captures` holds their messages, one a file, and `expected.tsv` what each
+//! says, written from the messages by another reader and checked by eye. rsip reads the same bytes
+//! as a third opinion.
 
 use std::path::PathBuf;
 
@@ -191,8 +191,8 @@ fn contacts(message: &Message<'_>) -> String {
     uris.join(" ")
 }
 
-/// What was asked for: in a REGISTER the Contact's parameter says it before the header does
-/// (RFC 3261 §10.2.1.1); Linphone writes one into the Contact of a SUBSCRIBE, where it says nothing.
+/// What was asked for: in a REGISTER the Contact's parameter says it before the header does (RFC
+/// 3261 §10.2.1.1); Linphone writes one into the Contact of a SUBSCRIBE, where it says nothing.
 fn expiry(message: &Message<'_>) -> String {
     let contact = message.values(Name::Contact).next();
     let param = contact

@@ -1,5 +1,5 @@
-//! Goal: the messages that RFC 4475 §3 and RFC 5118 §4 wrote to torture a parser come to the end that
-//! we mean, each for a reason.
+//! Goal: the messages that RFC 4475 §3 and RFC 5118 §4 wrote to torture a parser come to the end
+//! that we mean, each for a reason.
 //! Method: one row a message. Bodies that say nothing about SIP are ours.
 
 use std::collections::BTreeSet;
@@ -13,7 +13,8 @@ use presently_sip::{
 /// What becomes of a message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum End {
-    /// A request that is answered with an error before anything else, or a response that is ignored.
+    /// A request that is answered with an error before anything else, or a response that is
+    /// ignored.
     Defect(Defect),
     /// Nobody is answered.
     Dropped(ReadError),
@@ -63,7 +64,7 @@ const TABLE: [(&str, End); 60] = [
     ("mismatch02", broken(Name::CSeq)),
     ("bigcode", Dropped(ReadError::Syntax)),
     // RFC 4475 §3.2 and §3.3: for the layers above
-    ("badbranch", Whole),               // who matches transactions takes it for RFC 2543's
+    ("badbranch", Whole),               // who matches transactions takes it for none
     ("insuf", broken(Name::From)),
     ("unkscm", Whole),                  // 416, said by who serves
     ("novelsc", Whole),                 // 416

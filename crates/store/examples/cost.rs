@@ -64,6 +64,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     bench.documents();
     drop(bench);
+    if let Ok(file) = fs::metadata(&path) {
+        println!("{:32}{:>14} MiB", "the file", file.len() >> 20);
+    }
     fs::remove_dir_all(&place)?;
     Ok(())
 }

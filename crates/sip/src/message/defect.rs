@@ -65,7 +65,7 @@ impl Message<'_> {
     }
 
     /// The header of RFC 3261 §8.1.1 that is missing, repeated or broken. A missing Max-Forwards is
-    /// accepted: RFC 2543 had none.
+    /// accepted: old phones send none.
     fn header_defect(&self) -> Option<Name> {
         let address_is_broken = |address: Option<NameAddr<'_>>| {
             address.is_none_or(|address| Uri::parse(address.uri).is_err())

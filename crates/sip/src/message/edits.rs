@@ -18,8 +18,8 @@ pub struct Edits<'a> {
     pub presently: Option<&'a str>,
     /// A Via value to put on top.
     pub via: Option<&'a str>,
-    /// The source, to be written into the top Via as `received` and, where `rport` is empty, `rport`
-    /// (RFC 3261 §18.2.1, RFC 3581 §4). A `received` of the sender's own is taken out.
+    /// The source, to be written into the top Via as `received` and, where `rport` is empty,
+    /// `rport` (RFC 3261 §18.2.1, RFC 3581 §4). A `received` of the sender's own is taken out.
     pub source: Option<SocketAddr>,
     /// How many Route values to take from the top.
     pub routes_removed: usize,

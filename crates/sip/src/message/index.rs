@@ -19,8 +19,8 @@ pub struct Index {
 /// How the end of the message is known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Framing {
-    /// One datagram is one message: Content-Length may be absent; surplus bytes are cut, a body that
-    /// is too short is a [`Defect`] (RFC 3261 §18.3).
+    /// One datagram is one message: Content-Length may be absent; surplus bytes are cut, a body
+    /// that is too short is a [`Defect`] (RFC 3261 §18.3).
     Datagram,
     /// The bytes are one whole message as [`crate::Stream`] cut it.
     Stream,
@@ -60,8 +60,8 @@ impl Index {
             .ok_or(ReadError::Syntax)
     }
 
-    /// The message this index was last filled from, over the same `bytes`: how an indexed message is
-    /// kept across a borrow (the index is a plain value and may be cloned and stored beside its
+    /// The message this index was last filled from, over the same `bytes`: how an indexed message
+    /// is kept across a borrow (the index is a plain value and may be cloned and stored beside its
     /// bytes).
     #[must_use]
     pub fn message<'a>(&'a self, bytes: &'a [u8]) -> Message<'a> {
@@ -330,9 +330,9 @@ pub(super) struct Lines<'a> {
     pub(super) bytes: &'a [u8],
     /// Where the next line starts.
     pub(super) at: usize,
-    /// Whether a CR stood alone. Another reader may take it for the end of a line, so such a message
-    /// must not be passed on.
-    stray: bool,
+    /// Whether a CR stood alone. Another reader may take it for the end of a line, so such a
+    /// message must not be passed on.
+    pub(super) stray: bool,
     limit: usize,
 }
 

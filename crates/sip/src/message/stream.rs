@@ -38,7 +38,8 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// Framing is lost (no Content-Length, conflicting ones, or over a limit): close the connection.
+    /// Framing is lost (no Content-Length, conflicting ones, or over a limit): close the
+    /// connection.
     pub fn next_message(&mut self, pings: &mut usize) -> Result<Option<Bytes>, ReadError> {
         if let Some(error) = self.failed {
             return Err(error);
@@ -129,11 +130,17 @@ impl Stream {
         Ok(Some(head + length))
     }
 
+    /// Where the head ends. A CR that stands alone is refused here, where nobody is answered yet:
+    /// it would be looked for anew with each byte that arrives.
     fn find_head_end(&mut self) -> Result<Option<usize>, ReadError> {
         let mut lines = Lines::resumed(&self.buffer, self.searched);
         loop {
             self.searched = lines.at;
-            match lines.next_line() {
+            let line = lines.next_line();
+            if lines.stray {
+                return Err(ReadError::Syntax);
+            }
+            match line {
                 Ok(line) if line.of(&self.buffer).is_empty() => return Ok(Some(lines.at)),
                 Ok(_) => {}
                 Err(ReadError::Syntax) => return Ok(None),
@@ -151,7 +158,8 @@ fn length_header(bytes: &[u8], line: Span) -> Option<Header> {
         .filter(|header| header.name == Name::ContentLength)
 }
 
-/// The most bytes a stream holds back: one message of the largest size, and what was read behind it.
+/// The most bytes a stream holds back: one message of the largest size, and what was read behind
+/// it.
 pub const BUFFER_MAX: usize = 2 * (HEAD_MAX + BODY_MAX);
 
 #[cfg(test)]

@@ -349,3 +349,34 @@ fn following(name: Name) -> Option<Name> {
         Name::Via | Name::Other => return None,
     })
 }
+
+#[test]
+fn a_count_of_seconds_is_read_where_there_is_one() {
+    let table = [
+        ("Expires: 3600", Name::Expires, Some(3600)),
+        ("Expires: 3600;x", Name::Expires, None),
+        (
+            "Expires: Thu, 01 Dec 1994 16:00:00 GMT",
+            Name::Expires,
+            None,
+        ), // once allowed
+        (
+            "Retry-After: 18000;duration=3600",
+            Name::RetryAfter,
+            Some(18_000),
+        ),
+        (
+            "Retry-After: 120 (I'm in a meeting)",
+            Name::RetryAfter,
+            Some(120),
+        ),
+        ("Retry-After: soon", Name::RetryAfter, None),
+        ("Min-Expires: 99999999999", Name::MinExpires, Some(u32::MAX)),
+    ];
+    for (line, name, expected) in table {
+        let text = format!("SIP/2.0 503 x\r\nVia: SIP/2.0/UDP a\r\n{line}\r\n\r\n");
+        with(&text, |message| {
+            assert_eq!(message.number(name), expected, "{line}");
+        });
+    }
+}

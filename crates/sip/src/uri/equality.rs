@@ -35,8 +35,8 @@ fn is_same_option(one: Option<&str>, other: Option<&str>) -> bool {
     }
 }
 
-/// A parameter in both must be the same in both; one of [`DECISIVE`] must be in both or neither; any
-/// other in one only is ignored.
+/// A parameter in both must be the same in both; one of [`DECISIVE`] must be in both or neither;
+/// any other in one only is ignored.
 fn are_params_equal(one: &Uri<'_>, other: &Uri<'_>) -> bool {
     let agrees = |from: &Uri<'_>, to: &Uri<'_>| {
         from.params.iter().all(|(name, value)| {
@@ -111,5 +111,6 @@ const RESERVED: &[u8] = b";/?:@&=+$,";
 /// `transport` follows from its examples.
 const DECISIVE: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
 
-/// The most parameters or headers of a URI that are compared; a URI with more equals only its own text.
+/// The most parameters or headers of a URI that are compared; a URI with more equals only its own
+/// text.
 const PARTS_MAX: usize = 64;

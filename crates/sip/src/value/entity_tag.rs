@@ -8,8 +8,8 @@ use crate::text::is_token;
 
 /// Names one version of one published document (RFC 3903 §11.3.1).
 ///
-/// Compared byte for byte; carries no other meaning. Cheap to clone. Holding one proves that it is a
-/// valid `token`, so it can be written into a header without another check.
+/// Compared byte for byte; carries no other meaning. Cheap to clone. Holding one proves that it is
+/// a valid `token`, so it can be written into a header without another check.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct EntityTag(Arc<str>);
 

@@ -34,7 +34,8 @@ impl<'a> Params<'a> {
         value
     }
 
-    /// As [`Params::value`] with the quotes of a quoted-string removed (escapes are kept as written).
+    /// As [`Params::value`] with the quotes of a quoted-string removed (escapes are kept as
+    /// written).
     #[must_use]
     pub fn unquoted(&self, name: &str) -> Option<&'a str> {
         let value = self.value(name)?;

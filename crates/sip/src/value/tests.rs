@@ -6,8 +6,10 @@ use super::*;
 fn addresses_are_read_with_and_without_brackets() {
     #[rustfmt::skip] // A table reads better in columns.
     let table: [(&str, (&str, &str, &str)); 12] = [
-        (r#""Bob" <sips:bob@biloxi.com> ;tag=a48s"#, (r#""Bob""#, "sips:bob@biloxi.com", "tag=a48s")),
-        ("sip:+12125551212@phone2net.com;tag=887s", ("", "sip:+12125551212@phone2net.com", "tag=887s")),
+        (r#""Bob" <sips:bob@biloxi.com> ;tag=a48s"#,
+            (r#""Bob""#, "sips:bob@biloxi.com", "tag=a48s")),
+        ("sip:+12125551212@phone2net.com;tag=887s",
+            ("", "sip:+12125551212@phone2net.com", "tag=887s")),
         ("Anonymous <sip:c8oqz84zk7z@privacy.org>;tag=hyh8",
             ("Anonymous", "sip:c8oqz84zk7z@privacy.org", "tag=hyh8")),
         ("<sip:a@x;transport=tcp>;q=0.5", ("", "sip:a@x;transport=tcp", "q=0.5")),

@@ -16,8 +16,8 @@ use super::schema;
 pub struct Settings {
     /// What a commit survives.
     pub durability: Durability,
-    /// How many clients may be assigned at once; above it `Assign` is refused with `Full`. A
-    /// million clients take about 1 GB.
+    /// How many clients may be assigned at once; above it `Assign` is refused with `Full`. A client
+    /// with a binding, a publication and five subscriptions takes about 5 kB of the file.
     pub max_clients: u64,
     /// How long a transaction waits for other processes that use the same file. Longer than a
     /// checkpoint on a slow disk, shorter than the 20 s for which a server holds requests.
@@ -188,9 +188,10 @@ pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
 
 /// More than there are statements in this module, so that none is compiled twice.
 const STATEMENTS: usize = 128;
-/// 16 MiB of pages (a negative number is KiB). A commit that has split a page looks through the
-/// whole cache: 64 MiB made a first REGISTER dearer by a third, 4 MiB reads by half (measured).
-const CACHE_KIB: i64 = -16_384;
+/// 8 MiB of pages (a negative number is KiB). A commit that has split a page looks through the whole
+/// cache, so 64 MiB made a first REGISTER dearer by a third, and saved nothing: the operating system
+/// has the pages too (measured).
+const CACHE_KIB: i64 = -8_192;
 /// None: a mapped page is looked for in the log at each use, a cached one only once. Mapping
 /// doubled the cost of finding 100 watchers (measured).
 const MMAP_BYTES: i64 = 0;

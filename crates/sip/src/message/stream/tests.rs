@@ -52,6 +52,11 @@ fn a_stream_ends_where_framing_is_lost() {
             2,
             None,
         ),
+        (
+            REGISTER.replace("Via", "X: a\rb\r\nVia"),
+            1,
+            Some(ReadError::Syntax),
+        ),
         ("a".repeat(HEAD_MAX), 1, None), // it may still end
         ("a".repeat(HEAD_MAX + 1), 1, Some(ReadError::Limit)),
     ];
