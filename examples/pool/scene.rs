@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use presently::{Control, Reading};
 use presently_agent::Event;
@@ -48,6 +48,21 @@ impl Scene {
         actors
             .find(|actor| actor.name == name)
             .expect("one of the cast")
+    }
+
+    /// Waits until each server serves and has looked through the store for what came before it: what
+    /// it says afterwards it was woken for.
+    pub(crate) async fn settle(&self) -> Result<(), String> {
+        let mut looks = tokio::time::interval(Duration::from_millis(10));
+        loop {
+            looks.tick().await;
+            let snapshot = self.control.snapshot().await;
+            let snapshot = snapshot.ok_or("the pool does not answer")?;
+            let mut servers = snapshot.servers.iter();
+            if snapshot.is_ready && servers.all(|server| server.counters.sweeps > 0) {
+                return Ok(());
+            }
+        }
     }
 
     /// The next thing that a phone hears.

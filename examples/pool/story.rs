@@ -13,6 +13,7 @@ use crate::scene::Scene;
 ///
 /// What did not happen in time.
 pub(crate) async fn tell(scene: &mut Scene) -> Result<(), String> {
+    within("the servers begin", scene.settle()).await?;
     println!("\n1. Four phones log on; each gets the server with the fewest clients.");
     for name in ["alice", "bob", "carol", "dave"] {
         within(&format!("{name} logs on"), log_on(scene, name)).await?;

@@ -42,8 +42,9 @@ fn play(arguments: &[&str]) -> Output {
 
 /// `cargo test` builds the examples beside the folder of the tests.
 fn example() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(|deps| deps.parent()).unwrap();
+    let test = std::env::current_exe().expect("a test knows its own path");
+    let profile = test.parent().and_then(|deps| deps.parent());
+    let profile = profile.expect("a test is built into deps");
     profile.join("examples").join("pool")
 }
 

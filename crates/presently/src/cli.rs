@@ -37,7 +37,7 @@ pub(crate) struct Serve {
     /// Reads settings from a TOML file; flags win over it
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Logs more: once for changes of state, twice for each request; RUST_LOG says it finer
+    /// Logs more: once for changes of state, twice for each request; `RUST_LOG` says it finer
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     #[command(flatten)]

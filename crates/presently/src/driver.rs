@@ -193,7 +193,8 @@ impl Pool {
             counters: *server.counters(),
             links: *links,
         });
-        let is_fresh = |(_, at): &(u64, Moment)| now.moment.since(*at) <= BEAT_WITHIN;
+        let is_fresh =
+            |(beat, at): &(u64, Moment)| *beat > 0 && now.moment.since(*at) <= BEAT_WITHIN;
         Snapshot {
             balancer: self.host.balancer().map(|balancer| *balancer.counters()),
             servers: servers.collect(),

@@ -1,6 +1,12 @@
 //! Goal: a pool started by the library serves phones, whole or in parts, and stops and starts as it
 //! should. Method: real sockets and a store in a folder of its own; each wait has a bound.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "helpers of tests"
+)]
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

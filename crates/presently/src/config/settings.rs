@@ -171,7 +171,6 @@ impl TryFrom<String> for StorePath {
 /// The table `[expires]`: the seconds granted to REGISTER, SUBSCRIBE and PUBLISH alike.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(default, deny_unknown_fields)]
-#[expect(clippy::struct_field_names, reason = "the unit is part of the key")]
 pub struct ExpiresTable {
     /// Less is refused with 423 and this as Min-Expires.
     pub min_secs: u32,
