@@ -210,6 +210,17 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_names_each_flag_of_serve() {
+        let manual = include_str!("../../../docs/running.md");
+        let cli = Cli::command();
+        let serve = cli.find_subcommand("serve").unwrap();
+        for argument in serve.get_arguments() {
+            let flag = argument.get_long().unwrap();
+            assert!(manual.contains(&format!("`--{flag}")), "--{flag}");
+        }
+    }
+
+    #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
     }
