@@ -70,7 +70,8 @@ async fn act(
                 let Ok(event) = event else {
                     return;
                 };
-                // After the story nobody listens any more: the phone lives on, what it hears is dropped.
+                // After the story nobody listens any more: the phone lives on, what it hears is
+                // dropped.
                 let _ = hearing.try_send((name, Instant::now(), event));
             }
         }

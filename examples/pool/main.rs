@@ -1,10 +1,10 @@
 //! A pool at work: a balancer, three servers, a store, and four demo phones that play a short story
 //! over real sockets. Afterwards it stays up, so that a softphone can join.
 //!
-//! `cargo run --release --example pool` plays the story and stays. `-- --once` ends after the story,
-//! `-- --port 5070` starts the search for a port there (0 takes any);
-//! `-- --break-oob s2` closes the out-of-band socket of a server first, so that the story fails where
-//! its wakes would be needed.
+//! `cargo run --release --example pool` plays the story and stays. `-- --once` ends after the
+//! story, `-- --port 5070` starts the search for a port there (0 takes any); `-- --break-oob s2`
+//! closes the out-of-band socket of a server first, so that the story fails where its wakes would
+//! be needed.
 
 mod cast;
 mod scene;
@@ -155,12 +155,14 @@ fn print_pool(pool: &Running, store: &Path) {
 }
 
 fn print_invitation(port: u16, store: &Path) {
+    let outbound = format!("outbound=\"sip:127.0.0.1:{port};transport=udp\"");
+    let parameters = "regint=600;pubint=600;mwi=no;auth_pass=none";
     println!(
         "
-The pool stays up: join it with a softphone on this machine. alice is online, dave is not.
+The pool stays up: join it with a softphone on this machine. alice is online, carol is not.
 
 baresip: put these lines into its files, start it, and look at its contacts (key C)
-  ~/.baresip/accounts   <sip:eve@example.com>;outbound=\"sip:127.0.0.1:{port};transport=udp\";regint=600;pubint=600;mwi=no;auth_pass=none
+  ~/.baresip/accounts   <sip:eve@example.com>;{outbound};{parameters}
   ~/.baresip/contacts   \"Alice\" <sip:alice@example.com>;presence=p2p
   ~/.baresip/config     module_app contact.so
                         module_app presence.so

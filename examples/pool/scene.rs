@@ -50,8 +50,8 @@ impl Scene {
             .expect("one of the cast")
     }
 
-    /// Waits until each server serves and has looked through the store for what came before it: what
-    /// it says afterwards it was woken for.
+    /// Waits until each server serves and has looked through the store for what came before it:
+    /// what it says afterwards it was woken for.
     pub(crate) async fn settle(&self) -> Result<(), String> {
         let mut looks = tokio::time::interval(Duration::from_millis(10));
         loop {

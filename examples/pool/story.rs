@@ -156,7 +156,8 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// Waits for everybody, for two seconds, and shows what was heard, also when somebody is missing.
+    /// Waits for everybody, for two seconds, and shows what was heard, also when somebody is
+    /// missing.
     async fn follow(
         mut self,
         scene: &mut Scene,
@@ -165,7 +166,8 @@ impl<'a> Change<'a> {
         before: &BTreeMap<String, u64>,
     ) -> Result<(), String> {
         let hearing = self.hear(scene, is_answer, is_news);
-        // Only heard here and looked up afterwards: a look into the store would delay the next line.
+        // Only heard here and looked up afterwards: a look into the store would delay the next
+        // line.
         let in_time = tokio::time::timeout(HEARING_BOUND, hearing).await;
         self.print(scene)?;
         print_woken(before, &scene.woken().await?);
@@ -208,9 +210,8 @@ impl<'a> Change<'a> {
             let (name, span) = (self.presentity, span(self.asked, at));
             let aor = scene.actor(name).aor.clone();
             let (server, version) = (scene.server_of(&aor)?, scene.version_of(&aor)?);
-            println!(
-                "   {name:<6} has the answer after {span}; the store has version {version}, written by {server}"
-            );
+            let place = format!("version {version}, {name} at {server}");
+            println!("   {name:<6} has the answer after {span}; the store: {place}");
         }
         for (name, at, state) in &self.told {
             let aor = scene.actor(name).aor.clone();

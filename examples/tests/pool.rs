@@ -1,7 +1,7 @@
 //! The example pool, run as people run it.
 //!
-//! Goal: its story ends well, and ends badly when a server cannot be woken. Method: the program itself,
-//! as a child, at any free port.
+//! Goal: its story ends well, and ends badly when a server cannot be woken. Method: the program
+//! itself, as a child, at any free port.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
