@@ -3,29 +3,33 @@
 //!
 //! Nothing here sleeps or reads a clock. A failure prints its seed, and the seed replays it.
 
+mod check;
+mod journal;
 mod ledger;
 mod network;
 mod phone;
+mod pool;
 mod slow_store;
+mod wakes;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use presently::host::{Host, Outside};
-use presently_balancer::Balancer;
-use presently_pool::{MemberId, Membership, Role};
-use presently_presence::package::Packages;
-use presently_presence::{Secrets, Server};
-use presently_sip::{Flow, Framing, MacKey, Moment, Now, Protocol, WallTime};
+use presently_pool::{MemberId, Membership};
+use presently_presence::Server;
+use presently_sip::{Aor, Flow, Framing, Moment, Now, WallTime};
 use presently_store::sqlite::Inline;
-use presently_store::{Completion, Operation, Outcome, Store, Ticket};
+use presently_store::{ClientState, Completion, Operation, Outcome, PoolStatus, Store, Ticket};
 
-pub use self::ledger::{Ledger, Sent};
+pub use self::check::presence_of;
+pub use self::journal::{Assigned, Document, Entries, Journal};
+pub use self::ledger::{Ledger, Linked, Sent};
 pub use self::network::{Faults, Network, Packet};
 pub use self::phone::Phone;
-use self::slow_store::{Latency, SlowStore};
+use self::slow_store::Latency;
+pub use self::wakes::{Signals, Wakes};
 
 /// How the members are spread over processes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -46,10 +50,16 @@ pub struct World {
     pub phones: Vec<Phone>,
     /// What was seen, for the laws.
     pub ledger: Ledger,
+    /// What the store has committed.
+    pub journal: Journal,
     /// A handle on the store, for looking.
     pub store: Inline,
+    arrangement: Arrangement,
+    weights: Vec<u32>,
     hosts: Vec<Node>,
     now: Moment,
+    /// A turn that is due though no machine waits for it.
+    nudge: Option<Moment>,
     /// Events so far: a bound on every run.
     steps: u64,
 }
@@ -61,34 +71,35 @@ struct Node {
 }
 
 impl World {
-    /// A pool of one balancer and `servers` servers, joined and beating.
+    /// A pool of one balancer and `servers` servers of equal weight, joined and beating.
+    #[must_use]
+    pub fn new(seed: u64, servers: usize, arrangement: Arrangement) -> Self {
+        Self::weighted(seed, &vec![1; servers], arrangement)
+    }
+
+    /// A pool of one balancer and a server for each weight.
     ///
     /// # Panics
     ///
     /// The store cannot be opened in memory.
     #[must_use]
-    pub fn new(seed: u64, servers: u16, arrangement: Arrangement) -> Self {
-        let store = Inline::open_in_memory().expect("memory for a store");
+    pub fn weighted(seed: u64, weights: &[u32], arrangement: Arrangement) -> Self {
+        let journal = Journal::default();
         let mut world = Self {
             random: fastrand::Rng::with_seed(seed),
             network: Network::default(),
             phones: Vec::new(),
-            ledger: Ledger::default(),
-            store,
+            ledger: Ledger::new(journal.clone()),
+            journal,
+            store: Inline::open_in_memory().expect("memory for a store"),
+            arrangement,
+            weights: weights.to_vec(),
             hosts: Vec::new(),
             now: Moment(1_000_000),
+            nudge: None,
             steps: 0,
         };
-        let roles = std::iter::once(Role::Balancer);
-        let roles = roles.chain((0..servers).map(|_| Role::Server));
-        for (place, role) in (0_u16..).zip(roles) {
-            if place == 0 || arrangement == Arrangement::Apart {
-                world.add_host();
-            }
-            world.add_member(place, role);
-        }
-        // Two beats: everybody is known to everybody.
-        world.run_for(Duration::from_millis(600));
+        world.start();
         world
     }
 
@@ -154,6 +165,37 @@ impl World {
             .expect("a look at the store is not refused")
     }
 
+    /// What the store has of a user; `None` when it has nothing.
+    ///
+    /// # Panics
+    ///
+    /// `user` is no user part.
+    pub fn show(&mut self, user: &str) -> Option<ClientState> {
+        let client = aor(user);
+        match self.ask(Operation::Show { client }) {
+            Outcome::Client(state) => state.map(|state| *state),
+            outcome => panic!("shown {outcome:?}"),
+        }
+    }
+
+    /// The members and their counts, as the store has them.
+    ///
+    /// # Panics
+    ///
+    /// The store answers something else.
+    pub fn status(&mut self) -> PoolStatus {
+        match self.ask(Operation::Status) {
+            Outcome::Status(status) => *status,
+            outcome => panic!("a status of {outcome:?}"),
+        }
+    }
+
+    /// The distinguished server of a user, if there is one.
+    pub fn server_of(&mut self, user: &str) -> Option<MemberId> {
+        let state = self.show(user)?;
+        Some(state.assignment?.server)
+    }
+
     /// The hosts, to look at.
     pub fn hosts(&self) -> impl Iterator<Item = &Host> {
         self.hosts.iter().map(|node| &node.host)
@@ -166,73 +208,20 @@ impl World {
             .map(|(server, _)| server)
     }
 
-    fn add_host(&mut self) {
-        let (store, latency) = SlowStore::new(self.store.clone(), self.random.u64(..));
-        latency.set(self.now);
-        let host = Host::new(self.now(), Box::new(store));
-        self.hosts.push(Node {
-            host,
-            latency,
-            oob: Vec::new(),
-        });
-    }
-
-    fn add_member(&mut self, place: u16, role: Role) {
-        let oob = SocketAddr::from(([10, 0, 0, 1], 7000 + place));
-        let name = match role {
-            Role::Balancer => "b1".to_owned(),
-            Role::Server => format!("s{place}"),
-        };
-        let mut seed = [0; 16];
-        self.random.fill(&mut seed);
-        let outcome = self.ask(Operation::Join {
-            name: name.clone().into(),
-            role,
-            host: "simulation".into(),
-            pid: 1,
-            started: 1,
-            sip: None,
-            oob: Some(oob),
-            weight: 1,
-            seed,
-        });
-        let Outcome::Joined {
-            membership, key, ..
-        } = outcome
-        else {
-            panic!("{name} did not join");
-        };
-        self.random.fill(&mut seed);
-        let now = self.now();
-        let node = self.hosts.last_mut().expect("a host was added");
-        node.oob.push((membership.member, oob));
-        match role {
-            Role::Balancer => {
-                let machine = balancer(membership, key, now);
-                node.host.add_balancer(machine, membership, key);
-            }
-            Role::Server => {
-                let secrets = Secrets { pool: key, seed };
-                let config = presently_presence::Config::new(&name, Arc::new(Packages::default()));
-                let machine = Server::new(now, membership, config, &secrets);
-                node.host.add_server(machine, key);
-            }
-        }
-    }
-
     fn next_event(&self) -> Option<Moment> {
         let hosts = self.hosts.iter().flat_map(|node| {
             let timer = Some(node.host.poll_timeout());
             [timer, node.latency.next_due()]
         });
         let phones = self.phones.iter().map(Phone::poll_timeout);
-        let others = [self.network.next_due()];
+        let others = [self.network.next_due(), self.nudge];
         hosts.chain(phones).chain(others).flatten().min()
     }
 
     /// Everything that is due at this moment.
     fn step(&mut self) {
         self.steps += 1;
+        self.nudge = None;
         assert!(self.steps < STEPS_MAX, "the world does not come to rest");
         let now = self.now();
         while let Some(packet) = self.network.take_due(self.now) {
@@ -324,7 +313,7 @@ struct Wire<'a> {
 impl Outside for Wire<'_> {
     fn to_phone(&mut self, flow: Flow, head: &[u8], body: &[u8]) {
         let bytes = [head, body].concat();
-        self.ledger.sent_to_phone(self.now, &bytes);
+        self.ledger.sent_to_phone(self.now.moment, &bytes);
         let packet = Packet::ToPhone {
             to: flow.remote,
             bytes: bytes.into(),
@@ -333,12 +322,14 @@ impl Outside for Wire<'_> {
     }
 
     fn to_link(&mut self, from: MemberId, to: MemberId, text: &[u8]) {
+        self.ledger.sent_over_link(from, to, text);
         let bytes = text.to_vec().into();
         let packet = Packet::ToLink { from, to, bytes };
         self.network.send(self.now.moment, packet, self.random);
     }
 
     fn to_member(&mut self, from: MemberId, to: SocketAddr, datagram: &[u8]) {
+        self.ledger.sent_out_of_band(self.now.moment, datagram);
         let port = 7000 + u16::try_from(from.0).expect("few members") - 1;
         let packet = Packet::ToMember {
             from: SocketAddr::from(([10, 0, 0, 1], port)),
@@ -349,17 +340,14 @@ impl Outside for Wire<'_> {
     }
 }
 
-fn balancer(me: Membership, key: [u8; 16], now: Now) -> Balancer {
-    let config = presently_balancer::Config {
-        listeners: vec![presently_balancer::Listener {
-            protocol: Protocol::Udp,
-            advertised_host: "10.0.0.1".into(),
-            advertised_port: 5060,
-            bound: SocketAddr::from(([10, 0, 0, 1], 5060)),
-        }],
-        ..presently_balancer::Config::default()
-    };
-    Balancer::new(config, me, MacKey::new(key), now)
+/// The address of record of a user of the simulated domain.
+///
+/// # Panics
+///
+/// `user` is no user part.
+#[must_use]
+pub fn aor(user: &str) -> Aor {
+    Aor::parse(&format!("sip:{user}@example.com")).expect("a user part")
 }
 
 /// 2026-11-21T00:00:00Z.

@@ -26,6 +26,9 @@ pub(crate) struct Actor {
     pub(crate) client: ClientId,
     pub(crate) epoch: Epoch,
     pub(crate) activation: u32,
+    /// The epoch under which the client is said to have been given to a server: when it is above ours, the
+    /// store is asked whose it is.
+    pub(crate) moved: Epoch,
     pub(crate) state: State,
     /// Requests in order of arrival, bounded by the configuration.
     pub(crate) queue: VecDeque<Held>,
@@ -62,6 +65,7 @@ impl Actor {
             client,
             epoch: Epoch::default(),
             activation: 0,
+            moved: Epoch::default(),
             state: State::Activating,
             queue: VecDeque::new(),
             bindings: Vec::new(),

@@ -173,6 +173,11 @@ impl Notifier {
             .is_some_and(|resource| resource.hear(version))
     }
 
+    /// Whether anybody here watches `resource`.
+    pub(crate) fn watches(&self, resource: &ResourceId) -> bool {
+        self.by_resource.contains_key(resource)
+    }
+
     /// A document was read, or written here: what watches it is notified.
     pub(crate) fn learn(
         &mut self,

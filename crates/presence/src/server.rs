@@ -4,6 +4,7 @@
 //! other servers, and time; everything it wants done is written into [`Outputs`].
 
 mod completion;
+mod early;
 mod lifetime;
 mod relay;
 mod request;
@@ -38,6 +39,7 @@ pub struct Server {
     actors: Slab<Actor>,
     by_aor: HashMap<Aor, usize, RandomState>,
     notifier: Notifier,
+    early: early::Early,
     relays: Slab<relay::Relay>,
     /// Of relays: counts their slots' uses.
     generation: u32,
@@ -97,6 +99,7 @@ impl Server {
             actors: Slab::new(),
             by_aor: HashMap::default(),
             notifier: Notifier::default(),
+            early: early::Early::default(),
             relays: Slab::new(),
             generation: 0,
             transactions: Answered::new(ANSWERS_BYTES, UNFINISHED_MAX),
@@ -188,6 +191,29 @@ impl Server {
         self.hear(&wake.resource, wake.version, out);
     }
 
+    /// Takes the word of a member that `client` was given to `server` under `epoch`: its actor is activated
+    /// here, or leaves. The store has the last word in both.
+    pub fn handle_moved(
+        &mut self,
+        now: Now,
+        client: &Aor,
+        (server, epoch): (MemberId, Epoch),
+        out: &mut Outputs,
+    ) {
+        let slot = self.by_aor.get(client).copied();
+        let held = slot.and_then(|slot| Some((slot, self.actors.get_mut(slot)?)));
+        match held {
+            Some((slot, actor)) => {
+                actor.moved = actor.moved.max(epoch);
+                self.advance(now, slot, out);
+            }
+            None if server == self.me.member => {
+                self.actor_of(now, ClientId::default(), client, Epoch::default(), out);
+            }
+            None => {}
+        }
+    }
+
     /// A link to another server lost its memory: what its wakes would have said is read from the store.
     pub fn sweep(&mut self, out: &mut Outputs) {
         if self.is_sweeping {
@@ -195,10 +221,9 @@ impl Server {
         }
         self.is_sweeping = true;
         self.counters.sweeps += 1;
-        let operation = Operation::Sweep {
-            by: self.me,
-            since: self.swept,
-        };
+        let is_overrun = self.early.take_overrun();
+        let since = if is_overrun { 0 } else { self.swept };
+        let operation = Operation::Sweep { by: self.me, since };
         self.ask(Asked::Sweep, operation, out);
     }
 
@@ -261,6 +286,13 @@ impl Server {
     #[must_use]
     pub fn clients(&self) -> usize {
         self.actors.len()
+    }
+
+    /// The clients with an activated actor here, each with its epoch.
+    pub fn actors(&self) -> impl Iterator<Item = (&Aor, Epoch)> {
+        let actors = self.actors.iter().map(|(_, actor)| actor);
+        let active = actors.filter(|actor| actor.epoch > Epoch::default());
+        active.map(|actor| (&actor.aor, actor.epoch))
     }
 
     /// How many subscriptions are held here.
@@ -348,6 +380,8 @@ impl Server {
     fn hear(&mut self, resource: &ResourceId, version: Version, out: &mut Outputs) {
         if self.notifier.hear(resource, version) {
             self.read(resource.clone(), out);
+        } else if !self.notifier.watches(resource) {
+            self.early.note(resource, version);
         }
     }
 

@@ -13,8 +13,10 @@
 
 mod beat;
 mod outside;
+mod reassign;
 mod turn;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -22,7 +24,7 @@ use presently_balancer::Balancer;
 use presently_oob::Links;
 use presently_pool::{Member, MemberId, Membership};
 use presently_presence::Server;
-use presently_sip::{Framing, Index, MacKey, Moment, Now};
+use presently_sip::{Aor, Framing, Index, MacKey, Moment, Now};
 use presently_store::{Completion, Operation, Store, Ticket};
 
 pub use self::outside::{LinkMessage, Outside};
@@ -39,6 +41,9 @@ pub struct Host {
     done: Vec<Completion>,
     /// Texts for members of other processes.
     to_links: Vec<LinkMessage>,
+    /// Clients that are being moved, in the order of their tickets, which count from 1.
+    moves: BTreeMap<u64, Aor>,
+    moves_asked: u64,
     counters: Counters,
     /// Operations the machines wait for.
     in_flight: usize,
@@ -94,6 +99,8 @@ impl Host {
             batch: Vec::new(),
             done: Vec::new(),
             to_links: Vec::new(),
+            moves: BTreeMap::new(),
+            moves_asked: 0,
             counters: Counters::default(),
             in_flight: 0,
             is_fenced: false,

@@ -1,9 +1,15 @@
 //! What was seen on the wire, for the laws to be checked against.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use presently_sip::{Framing, Index, Method, Moment, Name, Now, Start};
+use presently_pool::{Epoch, MemberId};
+use presently_sip::{
+    Aor, Framing, Index, MacKey, Message, Method, Moment, Name, Start, Via, request_key,
+};
+
+use super::journal::{Assigned, Journal};
+use super::wakes::Wakes;
 
 /// Everything worth remembering of a run.
 #[derive(Debug, Default)]
@@ -12,8 +18,19 @@ pub struct Ledger {
     pub notifies: BTreeMap<(String, String), Vec<Sent>>,
     /// Laws found broken, with what shows it.
     pub broken: Vec<String>,
-    /// Final answers that left the pool, by status.
-    pub answers: BTreeMap<u16, u64>,
+    /// Final answers that left the pool, by method and status.
+    pub answers: BTreeMap<(String, u16), u64>,
+    /// Requests and answers between balancer and servers of different hosts, in order.
+    pub links: Vec<Linked>,
+    /// What went out of band.
+    pub wakes: Wakes,
+    /// The servers' names, as their Via shows them.
+    pub(super) names: BTreeMap<String, MemberId>,
+    pub(super) journal: Journal,
+    pub(super) key: Option<MacKey>,
+    /// Requests that take something back: they may be answered without a write.
+    removals: BTreeSet<[u8; 16]>,
+    answered: BTreeSet<[u8; 16]>,
     index: Index,
 }
 
@@ -22,6 +39,10 @@ pub struct Ledger {
 pub struct Sent {
     /// When.
     pub at: Moment,
+    /// By which server.
+    pub by: MemberId,
+    /// Under which of the watcher's epochs.
+    pub epoch: Epoch,
     /// Its number.
     pub cseq: u32,
     /// Whether the phone's final answer reached the pool.
@@ -31,52 +52,185 @@ pub struct Sent {
     bytes: Bytes,
 }
 
+/// One message over a link between two members.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Linked {
+    /// From whom.
+    pub from: MemberId,
+    /// To whom.
+    pub to: MemberId,
+    /// The method; of a response that of its CSeq.
+    pub method: String,
+    /// The status of a response.
+    pub status: Option<u16>,
+}
+
 impl Ledger {
-    /// Notes a message that left the pool, and checks what can be checked at once: law 5.
-    pub fn sent_to_phone(&mut self, now: Now, bytes: &[u8]) {
-        let Self {
-            notifies,
-            broken,
-            answers,
-            index,
-        } = self;
-        let Ok(message) = index.read(bytes, Framing::Datagram) else {
-            broken.push(format!("unreadable: {}", String::from_utf8_lossy(bytes)));
-            return;
-        };
+    /// An empty one beside what the store commits.
+    #[must_use]
+    pub fn new(journal: Journal) -> Self {
+        Self {
+            journal,
+            ..Self::default()
+        }
+    }
+
+    /// How many NOTIFYs left the pool, repeats not counted.
+    #[must_use]
+    pub fn notified(&self) -> usize {
+        self.notifies.values().map(Vec::len).sum()
+    }
+
+    /// Notes a message that left the pool, and checks what can be checked at once: laws 1, 3 and 5.
+    pub fn sent_to_phone(&mut self, now: Moment, bytes: &[u8]) {
+        let mut index = std::mem::take(&mut self.index);
+        match index.read(bytes, Framing::Datagram) {
+            Ok(message) => self.check_message(now, &message, bytes),
+            Err(_) => self.broken.push(format!("unreadable: {}", text(bytes))),
+        }
+        self.index = index;
+    }
+
+    /// Notes a message that reached the pool: answers to NOTIFYs, and what is taken back.
+    pub fn hear_phone(&mut self, bytes: &[u8]) {
+        let mut index = std::mem::take(&mut self.index);
+        if let Ok(message) = index.read(bytes, Framing::Datagram) {
+            match message.start() {
+                Start::Request { .. } if message.number(Name::Expires) == Some(0) => {
+                    let key = self.key.as_ref();
+                    let request = key.and_then(|key| request_key(&message, key));
+                    self.removals.extend(request);
+                }
+                Start::Response { status: 200.., .. } => self.hear_answer(&message),
+                _ => {}
+            }
+        }
+        self.index = index;
+    }
+
+    /// Notes a message over a link. No two servers speak SIP with each other (R10).
+    pub fn sent_over_link(&mut self, from: MemberId, to: MemberId, bytes: &[u8]) {
+        let is_server = |member| self.names.values().any(|server| *server == member);
+        if is_server(from) && is_server(to) {
+            self.broken.push(format!("{from:?} sent SIP to {to:?}"));
+        }
+        if let Ok(message) = self.index.read(bytes, Framing::Stream) {
+            let method = message.cseq().map_or("", |cseq| cseq.method).to_owned();
+            let status = match message.start() {
+                Start::Request { .. } => None,
+                Start::Response { status, .. } => Some(status),
+            };
+            let linked = Linked {
+                from,
+                to,
+                method,
+                status,
+            };
+            self.links.push(linked);
+        }
+    }
+
+    /// Notes an out-of-band datagram, and checks law 6.
+    pub fn sent_out_of_band(&mut self, now: Moment, bytes: &[u8]) {
+        let key = self.key.as_ref().expect("a member has joined");
+        let broken = &mut self.broken;
+        self.wakes.note(now, bytes, key, &self.journal, broken);
+    }
+
+    fn check_message(&mut self, now: Moment, message: &Message<'_>, bytes: &[u8]) {
         if message.header(Name::Presently).is_some() {
-            broken.push("the pool link's header left the pool".to_owned());
+            self.broken
+                .push("the pool link's header left the pool".to_owned());
         }
         match message.start() {
-            Start::Response { status, .. } => *answers.entry(status).or_default() += 1,
+            Start::Response { status, .. } => self.check_answer(message, status),
             Start::Request { method, .. } => {
                 if let Some(defect) = message.defect() {
-                    broken.push(format!("{defect}: {}", String::from_utf8_lossy(bytes)));
+                    self.broken.push(format!("{defect}: {}", text(bytes)));
                 }
-                if method != Method::Notify {
-                    return;
+                if method == Method::Notify {
+                    self.check_notify(now, message, bytes);
                 }
-                let call_id = message.call_id().unwrap_or_default().to_owned();
-                let tag = message
-                    .from()
-                    .and_then(|from| from.tag())
-                    .unwrap_or_default();
-                let cseq = message.cseq().map_or(0, |cseq| cseq.number);
-                let dialog = (call_id, tag.to_owned());
-                let sent = notifies.entry(dialog.clone()).or_default();
-                note(sent, now.moment, cseq, bytes, &dialog, broken);
             }
         }
     }
 
-    /// Notes a message that reached the pool: answers to NOTIFYs.
-    pub fn hear_phone(&mut self, bytes: &[u8]) {
-        let Ok(message) = self.index.read(bytes, Framing::Datagram) else {
+    /// Law 3: what a 200 confirms is in the store when it leaves.
+    fn check_answer(&mut self, message: &Message<'_>, status: u16) {
+        let method = message.cseq().map_or("", |cseq| cseq.method);
+        if status >= 200 {
+            let key = (method.to_owned(), status);
+            *self.answers.entry(key).or_default() += 1;
+        }
+        if status != 200 || !matches!(method, "PUBLISH" | "REGISTER" | "SUBSCRIBE") {
+            return;
+        }
+        let key = self.key.as_ref().expect("a member has joined");
+        let Some(request) = request_key(message, key) else {
+            self.broken.push("an answer without its parts".to_owned());
             return;
         };
-        let Start::Response { status, .. } = message.start() else {
+        if !self.answered.insert(request) || self.journal.entries().requests.contains(&request) {
+            return;
+        }
+        // Where there was nothing to take back, nothing is written.
+        if !self.removals.contains(&request) {
+            let tag = message.text(Name::SipEtag).unwrap_or_default();
+            self.broken.push(format!(
+                "law 3: 200 to {method} {tag} of {} before its commit",
+                message.call_id().unwrap_or_default()
+            ));
+        }
+    }
+
+    fn check_notify(&mut self, now: Moment, message: &Message<'_>, bytes: &[u8]) {
+        let call_id = message.call_id().unwrap_or_default().to_owned();
+        let tag = message
+            .from()
+            .and_then(|from| from.tag())
+            .unwrap_or_default();
+        let cseq = message.cseq().map_or(0, |cseq| cseq.number);
+        let dialog = (call_id, tag.to_owned());
+        let watcher = message.to().and_then(|to| Aor::parse(to.uri).ok());
+        let assigned = watcher.and_then(|it| self.journal.entries().assigned.get(&it).copied());
+        let by = self.server_of(message);
+        let (Some(assigned), Some(by)) = (assigned, by) else {
+            self.broken
+                .push(format!("law 1: {dialog:?} {cseq} of nobody"));
             return;
         };
+        let has_row = self.journal.entries().subscribed.contains(tag);
+        match standing(now, assigned, by, has_row) {
+            Standing::Owner => {}
+            // It had not heard yet: the phone refuses what comes late, by its CSeq.
+            Standing::JustMoved => return,
+            Standing::Stranger => {
+                self.broken.push(format!(
+                    "law 1: {dialog:?} {cseq} was sent by {by:?} at {now:?}, and the watcher has {assigned:?}"
+                ));
+                return;
+            }
+        }
+        let sent = self.notifies.entry(dialog.clone()).or_default();
+        let one = Sent {
+            at: now,
+            by,
+            epoch: assigned.epoch,
+            cseq,
+            is_answered: false,
+            times: 1,
+            bytes: Bytes::copy_from_slice(bytes),
+        };
+        note(sent, one, &dialog, &mut self.broken);
+    }
+
+    /// The server that wrote a request: the Via below the balancer's names it.
+    fn server_of(&self, message: &Message<'_>) -> Option<MemberId> {
+        let via = message.values(Name::Via).nth(1).and_then(Via::parse)?;
+        self.names.get(via.host.0).copied()
+    }
+
+    fn hear_answer(&mut self, message: &Message<'_>) {
         let Some(cseq) = message.cseq().filter(|cseq| cseq.method == "NOTIFY") else {
             return;
         };
@@ -84,54 +238,65 @@ impl Ledger {
             .from()
             .and_then(|from| from.tag())
             .unwrap_or_default();
-        let dialog = (
-            message.call_id().unwrap_or_default().to_owned(),
-            tag.to_owned(),
-        );
-        let sent = self.notifies.get_mut(&dialog);
+        let call_id = message.call_id().unwrap_or_default();
+        let sent = self.notifies.get_mut(&(call_id.to_owned(), tag.to_owned()));
         let sent = sent.and_then(|sent| sent.iter_mut().find(|sent| sent.cseq == cseq.number));
-        if let Some(sent) = sent.filter(|_| status >= 200) {
+        if let Some(sent) = sent {
             sent.is_answered = true;
         }
     }
 }
 
+enum Standing {
+    JustMoved,
+    Owner,
+    Stranger,
+}
+
+/// Law 1: whether `by` may notify the client that is assigned so.
+fn standing(now: Moment, assigned: Assigned, by: MemberId, has_row: bool) -> Standing {
+    match assigned.server {
+        Some(server) if server == by => Standing::Owner,
+        // The subscription has ended, and only who ended it knows the dialog: its last words.
+        _ if !has_row => Standing::Owner,
+        _ if now.since(assigned.since) < MOVE_HEARD => Standing::JustMoved,
+        _ => Standing::Stranger,
+    }
+}
+
 /// Law 5: CSeq only grows, a number is one message byte for byte, and a new one waits for the answer to the
-/// last, or for its time-out.
-fn note(
-    sent: &mut Vec<Sent>,
-    now: Moment,
-    cseq: u32,
-    bytes: &[u8],
-    dialog: &(String, String),
-    broken: &mut Vec<String>,
-) {
+/// last, or for its time-out; under another epoch it does not wait.
+fn note(sent: &mut Vec<Sent>, one: Sent, dialog: &(String, String), broken: &mut Vec<String>) {
     if let Some(last) = sent.last_mut() {
-        if last.cseq == cseq {
+        if last.cseq == one.cseq {
             last.times += 1;
-            if last.bytes != bytes {
+            if last.bytes != one.bytes {
+                let cseq = one.cseq;
                 broken.push(format!(
                     "law 5: {dialog:?} {cseq} was sent again with other bytes"
                 ));
             }
             return;
         }
-        if cseq < last.cseq {
-            broken.push(format!("law 5: {dialog:?} CSeq {cseq} after {}", last.cseq));
+        if one.cseq < last.cseq {
+            let (cseq, last) = (one.cseq, last.cseq);
+            broken.push(format!("law 5: {dialog:?} CSeq {cseq} after {last}"));
         }
-        let has_timed_out = now.since(last.at).as_secs() >= 32;
-        if !last.is_answered && !has_timed_out {
+        let is_over =
+            last.is_answered || one.at.since(last.at).as_secs() >= 32 || one.epoch != last.epoch;
+        if !is_over {
+            let (cseq, last) = (one.cseq, last.cseq);
             broken.push(format!(
-                "law 5: {dialog:?} {cseq} while {} is unanswered",
-                last.cseq
+                "law 5: {dialog:?} {cseq} while {last} is unanswered"
             ));
         }
     }
-    sent.push(Sent {
-        at: now,
-        cseq,
-        is_answered: false,
-        times: 1,
-        bytes: Bytes::copy_from_slice(bytes),
-    });
+    sent.push(one);
 }
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// How long a server may take to hear that a client is another's: the word out of band, lost and repaired.
+const MOVE_HEARD: std::time::Duration = std::time::Duration::from_secs(1);

@@ -102,6 +102,15 @@ impl Network {
         self.packets.remove(&number)
     }
 
+    /// Loses everything on its way between members.
+    pub fn forget_members(&mut self) {
+        let packets = &mut self.packets;
+        packets
+            .retain(|_, packet| matches!(packet, Packet::ToPhone { .. } | Packet::ToPool { .. }));
+        self.queue
+            .retain(|Reverse((_, number))| packets.contains_key(number));
+    }
+
     fn put(&mut self, due: Moment, packet: Packet) {
         self.sent += 1;
         self.queue.push(Reverse((due, self.sent)));

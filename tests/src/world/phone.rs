@@ -1,9 +1,10 @@
 //! A simulated phone: an agent and what it has seen.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use presently_agent::{Agent, Config, Event, Notified, Outputs, SubscriptionId};
+use presently_agent::{Agent, Config, Event, Notified, Outputs, Subject, SubscriptionId};
 use presently_sip::{Aor, Moment, Now, Protocol};
 
 /// One phone.
@@ -16,6 +17,8 @@ pub struct Phone {
     pub agent: Agent,
     /// What happened, in order.
     pub events: Vec<(Moment, Event)>,
+    /// What its user wants watched.
+    pub watches: BTreeMap<SubscriptionId, Aor>,
     out: Outputs,
 }
 
@@ -27,7 +30,7 @@ impl Phone {
     /// `user` is no user part.
     #[must_use]
     pub fn new(user: &str, place: usize, seed: u64) -> Self {
-        let aor = Aor::parse(&format!("sip:{user}@example.com")).expect("a user part");
+        let aor = super::aor(user);
         let [.., high, low] = place.to_be_bytes();
         let address = SocketAddr::from(([10, 1, high, low], 5062));
         let config = Config::new(aor.clone(), Protocol::Udp, &address.to_string(), seed);
@@ -36,6 +39,7 @@ impl Phone {
             address,
             agent: Agent::new(config),
             events: Vec::new(),
+            watches: BTreeMap::new(),
             out: Outputs::default(),
         }
     }
@@ -43,6 +47,11 @@ impl Phone {
     /// Logs on.
     pub fn register(&mut self, now: Now, expires_secs: u32) {
         self.agent.register(now, expires_secs, &mut self.out);
+    }
+
+    /// Logs off.
+    pub fn unregister(&mut self, now: Now) {
+        self.agent.unregister(now, &mut self.out);
     }
 
     /// Publishes open or closed with a note.
@@ -66,12 +75,23 @@ impl Phone {
     /// Watches somebody.
     pub fn subscribe(&mut self, now: Now, target: &Aor) -> SubscriptionId {
         let accept = ["application/pidf+xml"];
+        let id = self
+            .agent
+            .subscribe(now, target, "presence", 3600, &accept, &mut self.out);
+        self.watches.insert(id, target.clone());
+        id
+    }
+
+    /// Asks for somebody's state once.
+    pub fn fetch(&mut self, now: Now, target: &Aor) -> SubscriptionId {
+        let accept = ["application/pidf+xml"];
         self.agent
-            .subscribe(now, target, "presence", 3600, &accept, &mut self.out)
+            .fetch(now, target, "presence", &accept, &mut self.out)
     }
 
     /// Stops watching.
     pub fn unsubscribe(&mut self, now: Now, id: SubscriptionId) {
+        self.watches.remove(&id);
         self.agent.unsubscribe(now, id, &mut self.out);
     }
 
@@ -116,6 +136,35 @@ impl Phone {
             .last()?;
         let (open, notes) = presently_agent::read_pidf(&last.body)?;
         Some((open, notes.into_iter().next().unwrap_or_default()))
+    }
+
+    /// The notes that a subscription's NOTIFYs showed first, in order.
+    #[must_use]
+    pub fn notes(&self, id: SubscriptionId) -> Vec<String> {
+        let of = self.notified().filter(|notified| notified.id == id);
+        let read = of.filter_map(|notified| presently_agent::read_pidf(&notified.body));
+        read.map(|(_, notes)| notes.into_iter().next().unwrap_or_default())
+            .collect()
+    }
+
+    /// Whether a subscription has not ended, or is to begin again.
+    #[must_use]
+    pub fn is_live(&self, id: SubscriptionId) -> bool {
+        let last = self.events.iter().rev().find_map(|(_, event)| match event {
+            Event::SubscriptionEnded {
+                id: of, again_in, ..
+            }
+            | Event::SubscribeFailed {
+                id: of, again_in, ..
+            } if *of == id => Some(again_in.is_some()),
+            Event::TimedOut {
+                what: Subject::Subscription(of),
+                again_in,
+            } if *of == id => Some(again_in.is_some()),
+            Event::Subscribed { id: of, .. } if *of == id => Some(true),
+            _ => None,
+        });
+        last.unwrap_or(true)
     }
 
     pub(super) fn take_datagrams(&mut self) -> Vec<Bytes> {

@@ -28,6 +28,7 @@ impl Server {
         let State::Writing(plan) = std::mem::replace(&mut actor.state, State::Idle) else {
             return;
         };
+        let is_subscription = plan.subscription.is_some();
         match result {
             Ok(Outcome::Committed {
                 written,
@@ -36,6 +37,9 @@ impl Server {
             }) => self.on_written(now, slot, *plan, (&written, &read, released), out),
             Ok(_) => {}
             Err(refused) => self.on_refused(now, slot, *plan, refused, out),
+        }
+        if is_subscription {
+            self.early.end();
         }
     }
 
@@ -131,6 +135,8 @@ impl Server {
         };
         for document in read {
             self.learn(now, document, out);
+            let heard = self.early.heard(&document.resource);
+            self.hear(&document.resource, heard, out);
         }
         self.with_bench(now, out, |notifier, bench| match fate {
             Fate::Ended(_) => notifier.end(place, bench),
@@ -156,6 +162,10 @@ impl Server {
                 version: written.version,
             };
             out.wakes.push((server, wake));
+        }
+        // By the path of a wake, for a watcher whose row is not in memory yet.
+        if !self.notifier.watches(&written.resource) {
+            self.early.note(&written.resource, written.version);
         }
         self.learn(now, document, out);
     }

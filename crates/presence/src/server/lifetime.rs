@@ -25,6 +25,7 @@ impl Server {
             client: actor.aor.clone(),
         };
         self.counters.activations += 1;
+        self.early.begin();
         self.ask(Asked::Activation(slot), operation, out);
     }
 
@@ -48,6 +49,7 @@ impl Server {
             }
             Ok(_) | Err(_) => self.wait(now, slot, out),
         }
+        self.early.end();
         self.activate_missing(now, out);
     }
 
@@ -84,6 +86,7 @@ impl Server {
             if let Some(actor) = self.actors.get_mut(slot) {
                 actor.subscriptions.push(subscription);
             }
+            let version = version.max(self.early.heard(&resource));
             self.hear(&resource, version, out);
         }
         self.arm(now, slot);
@@ -95,6 +98,11 @@ impl Server {
         let Some(actor) = self.actors.get_mut(slot) else {
             return;
         };
+        if std::mem::take(&mut actor.moved) > Epoch::default() {
+            // It may have come here after the store was asked.
+            self.activate(now, slot, out);
+            return;
+        }
         let queue = std::mem::take(&mut actor.queue);
         let (marked, plain): (Vec<Held>, Vec<Held>) = queue
             .into_iter()
@@ -157,19 +165,25 @@ impl Server {
         }
     }
 
-    /// This server's life or the actor's epoch is over: nothing in memory counts any more.
+    /// The actor's epoch is over, or what its write came to is not known: nothing in memory counts any more.
+    /// Whose the client is now, the next activation says.
     pub(super) fn on_fenced(&mut self, now: Now, slot: usize, out: &mut Outputs) {
         self.reset(slot);
-        // Whether it is the client that moved or this whole life that ended, the next activation says.
-        let has_requests = self
+        self.activate(now, slot, out);
+    }
+
+    /// An idle actor whose client was given to a server after its activation asks the store whose it is;
+    /// `true` when it does.
+    pub(super) fn follow(&mut self, now: Now, slot: usize, out: &mut Outputs) -> bool {
+        let has_moved = self
             .actors
             .get(slot)
-            .is_some_and(|actor| !actor.queue.is_empty());
-        if has_requests {
+            .is_some_and(|actor| actor.epoch < actor.moved);
+        if has_moved {
+            self.reset(slot);
             self.activate(now, slot, out);
-        } else {
-            self.drop_actor(slot);
         }
+        has_moved
     }
 
     /// Empties an actor's memory and keeps its queue.
@@ -314,10 +328,10 @@ impl Server {
         } = found;
         self.swept = counter;
         for (resource, version) in changed {
-            if self.notifier.hear(&resource, version) {
-                self.counters.sweeps_found += 1;
-                self.read(resource, out);
-            }
+            let reads = out.operations.len();
+            self.hear(&resource, version, out);
+            let has_found = out.operations.len() > reads;
+            self.counters.sweeps_found += u64::from(has_found);
         }
         let ours = clients.into_iter().map(|(aor, _)| aor);
         self.missing = ours.filter(|aor| !self.by_aor.contains_key(aor)).collect();

@@ -36,7 +36,7 @@ impl Server {
                 .actors
                 .get(slot)
                 .is_some_and(|actor| matches!(actor.state, State::Idle));
-            if !is_idle || self.expire(now, slot, out) {
+            if !is_idle || self.follow(now, slot, out) || self.expire(now, slot, out) {
                 return;
             }
             let next = self
@@ -83,6 +83,9 @@ impl Server {
             changes,
             release_at: now.wall.after(RELEASE_AFTER),
         };
+        if plan.subscription.is_some() {
+            self.early.begin();
+        }
         actor.state = State::Writing(Box::new(plan));
         self.counters.commits += 1;
         self.ask(Asked::Commit(slot), operation, out);

@@ -21,7 +21,7 @@ impl Host {
                 settled: None,
                 now: now.wall,
             };
-            self.batch.push((tagged(HOST, Ticket(0)), operation));
+            self.batch.push((tagged(HOST, BEAT), operation));
         }
     }
 
@@ -57,5 +57,7 @@ impl Host {
     }
 }
 
+/// Beats share a ticket: nobody waits for one of them.
+pub(super) const BEAT: Ticket = Ticket(0);
 /// Four beats a second: a standstill of 1.5 s is then six missed ones.
 const BEAT_EVERY: Duration = Duration::from_millis(250);

@@ -11,6 +11,7 @@ use presently_presence::ToBalancer;
 use presently_sip::{Edits, Framing, Message, Now, Start};
 use presently_store::{Completion, Ticket};
 
+use super::beat::BEAT;
 use super::{Host, HostedServer, LinkMessage, Outside};
 
 impl Host {
@@ -170,14 +171,23 @@ impl Host {
             for event in hosted.links.out.events.drain(..) {
                 match event {
                     Event::Woken(wake) => hosted.machine.handle_wake(&wake, &mut hosted.out),
+                    Event::Moved {
+                        client,
+                        server,
+                        epoch,
+                        ..
+                    } => {
+                        let out = &mut hosted.out;
+                        let to = (server, epoch);
+                        hosted.machine.handle_moved(now, &client, to, out);
+                    }
                     Event::Gap { .. } | Event::Reset { .. } => {
-                        hosted.machine.sweep(&mut hosted.out);
+                        hosted.machine.sweep(&mut hosted.out)
                     }
                     _ => {}
                 }
             }
         }
-        let _ = now;
         if let Some(hosted) = &mut self.balancer {
             for event in hosted.links.out.events.drain(..) {
                 if let Event::Moved {
@@ -233,7 +243,8 @@ impl Host {
             ..completion
         };
         match owner {
-            HOST => self.on_beaten(now, completion),
+            HOST if completion.ticket == BEAT => self.on_beaten(now, completion),
+            HOST => self.on_reassigned(completion),
             BALANCER => {
                 if let Some(hosted) = &mut self.balancer {
                     hosted

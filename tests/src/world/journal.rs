@@ -1,0 +1,173 @@
+//! What the store has committed, in order: the truth that the laws are checked against.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use presently_pool::{Assignment, Epoch, MemberId, ResourceId, Version};
+use presently_sip::{Aor, Moment};
+use presently_store::{Change, Operation, Outcome};
+
+/// A handle on what every store of a world has written.
+#[derive(Clone, Debug, Default)]
+pub struct Journal(Arc<Mutex<Entries>>);
+
+/// The entries.
+#[derive(Debug, Default)]
+pub struct Entries {
+    /// Requests whose write is committed, by their keys.
+    pub requests: BTreeSet<[u8; 16]>,
+    /// Every document ever written, in order.
+    pub documents: Vec<Document>,
+    /// Which server each client has, as of the last commit that said so.
+    pub assigned: BTreeMap<Aor, Assigned>,
+    /// Our tags of the dialogs whose subscription has a row.
+    pub subscribed: BTreeSet<String>,
+    /// Operations done.
+    pub operations: u64,
+}
+
+/// One document write.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// Of what.
+    pub resource: ResourceId,
+    /// Its version.
+    pub version: Version,
+    /// Its body.
+    pub body: Bytes,
+    /// Which server wrote it.
+    pub by: MemberId,
+    /// The servers of its watchers at that moment.
+    pub servers: Vec<MemberId>,
+}
+
+/// A client's server, and since when.
+#[derive(Clone, Copy, Debug)]
+pub struct Assigned {
+    /// Which; `None` when the client was released.
+    pub server: Option<MemberId>,
+    /// Under which epoch.
+    pub epoch: Epoch,
+    /// When the server became another.
+    pub since: Moment,
+}
+
+impl Journal {
+    /// The entries, to look at.
+    ///
+    /// # Panics
+    ///
+    /// Another look was left off by a panic.
+    pub fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().expect("one thread")
+    }
+
+    /// Notes an operation that was done.
+    pub(super) fn note(&self, now: Moment, operation: &Operation, outcome: &Outcome) {
+        let mut entries = self.entries();
+        entries.operations += 1;
+        match (operation, outcome) {
+            (Operation::Assign { client, .. }, Outcome::Assigned(Some(assignment)))
+            | (Operation::Reassign { client, .. }, Outcome::Assigned(Some(assignment))) => {
+                entries.assign(now, client, *assignment);
+            }
+            (Operation::Activate { by, client }, Outcome::Activated(Some(found))) => {
+                let assignment = Assignment {
+                    client: found.client,
+                    server: by.member,
+                    epoch: found.epoch,
+                };
+                entries.assign(now, client, assignment);
+            }
+            (
+                Operation::Commit {
+                    by, changes, epoch, ..
+                },
+                Outcome::Committed {
+                    written, released, ..
+                },
+            ) => {
+                changes.iter().for_each(|change| entries.subscribe(change));
+                entries.requests.extend(changes.iter().filter_map(request));
+                let bodies = changes.iter().filter_map(|change| match change {
+                    Change::WriteDocument { body, .. } => Some(body),
+                    _ => None,
+                });
+                for (written, body) in written.iter().zip(bodies) {
+                    entries.documents.push(Document {
+                        resource: written.resource.clone(),
+                        version: written.version,
+                        body: body.clone(),
+                        by: by.member,
+                        servers: written.servers.clone(),
+                    });
+                }
+                if *released {
+                    entries.release(now, *epoch);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Entries {
+    /// The last version of a resource; 0 when nobody ever wrote it.
+    #[must_use]
+    pub fn last_version(&self, resource: &ResourceId) -> Version {
+        let mut of = self.documents.iter().rev();
+        of.find(|document| document.resource == *resource)
+            .map_or(Version(0), |document| document.version)
+    }
+
+    fn subscribe(&mut self, change: &Change) {
+        match change {
+            Change::PutSubscription(row) => {
+                self.subscribed.insert(row.dialog.local_tag.to_string());
+            }
+            Change::RemoveSubscription { key, .. } => {
+                self.subscribed.remove(&*key.local_tag);
+            }
+            _ => {}
+        }
+    }
+
+    fn assign(&mut self, now: Moment, client: &Aor, assignment: Assignment) {
+        let before = self.assigned.get(client).copied();
+        let is_same = before.is_some_and(|before| before.server == Some(assignment.server));
+        let since = before
+            .filter(|_| is_same)
+            .map_or(now, |before| before.since);
+        let assigned = Assigned {
+            server: Some(assignment.server),
+            epoch: assignment.epoch,
+            since,
+        };
+        self.assigned.insert(client.clone(), assigned);
+    }
+
+    fn release(&mut self, now: Moment, epoch: Epoch) {
+        for assigned in self.assigned.values_mut() {
+            if assigned.epoch == epoch {
+                assigned.server = None;
+                assigned.since = now;
+            }
+        }
+    }
+}
+
+/// The key of the request that a change was made for, if one was.
+fn request(change: &Change) -> Option<[u8; 16]> {
+    let repeat = match change {
+        Change::PutBinding(row) => &row.repeat,
+        Change::PutPublication { publication, .. } => &publication.repeat,
+        Change::PutSubscription(row) => &row.repeat,
+        Change::Remember { repeat, .. } => repeat,
+        Change::RemoveBinding { tombstone, .. }
+        | Change::RemovePublication { tombstone, .. }
+        | Change::RemoveSubscription { tombstone, .. } => &tombstone.as_ref()?.0,
+        _ => return None,
+    };
+    Some(repeat.request.0)
+}
