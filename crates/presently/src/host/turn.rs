@@ -20,6 +20,7 @@ impl Host {
     pub fn turn(&mut self, now: Now, context: &mut Context<'_>, outside: &mut dyn Outside) {
         self.counters.turns += 1;
         // Bounded: with a store that answers at once, every round makes progress on a finite queue.
+        let mut is_still = false;
         for _ in 0..ROUNDS_MAX {
             self.hear(now);
             self.pass(now);
@@ -31,8 +32,13 @@ impl Host {
             }
             self.done = done;
             if polled == Poll::Pending {
+                is_still = true;
                 break;
             }
+        }
+        if !is_still {
+            // The store was never asked to wake: it would not.
+            context.waker().wake_by_ref();
         }
         self.send(now, outside);
     }
