@@ -182,7 +182,7 @@ impl Host {
                         hosted.machine.handle_moved(now, &client, to, out);
                     }
                     Event::Gap { .. } | Event::Reset { .. } => {
-                        hosted.machine.sweep(&mut hosted.out)
+                        hosted.machine.sweep(&mut hosted.out);
                     }
                     _ => {}
                 }
