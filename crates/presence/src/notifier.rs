@@ -112,6 +112,7 @@ impl Notifier {
         live.n = 0;
         live.is_frozen = false;
         live.is_forced = true;
+        live.ending = None;
         live.timeouts = 0;
         // A refresh shows that the phone is there: no pause after an earlier failure.
         live.not_before = bench.now.moment;
@@ -125,13 +126,13 @@ impl Notifier {
         }
     }
 
-    /// The row is gone from the store: one last NOTIFY, then the slot is free.
+    /// The row is gone from the store: one last NOTIFY, then the slot is free. A subscriber that has said
+    /// itself that it is gone gets none.
     pub(crate) fn end(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) {
         let Some(live) = self.get_mut(slot) else {
             return;
         };
-        if live.ending.is_some() {
-            // The subscriber said itself that it is gone, or was given up: no more is sent to it.
+        if live.ending == Some(Ending::Gone) {
             self.forget(slot, bench.wheel);
             return;
         }
@@ -353,7 +354,7 @@ impl Notifier {
             self.forget(slot, bench.wheel);
             return Wish::Nothing;
         };
-        live.ending = Some(Ending::Timeout);
+        live.ending = Some(Ending::Gone);
         live.is_frozen = true;
         Wish::Remove(slot, actor)
     }

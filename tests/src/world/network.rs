@@ -49,6 +49,8 @@ pub struct Network {
     pub phones: Faults,
     /// Between members, out of band.
     pub wakes: Faults,
+    /// Whether every datagram takes the same time, so that they arrive in the order they were sent.
+    pub is_steady: bool,
     queue: BinaryHeap<Reverse<(Moment, u64)>>,
     packets: BTreeMap<u64, Packet>,
     sent: u64,
@@ -81,7 +83,10 @@ impl Network {
             } else {
                 2_000
             };
-            let delay = Duration::from_micros(random.u64(100..longest));
+            let delay = match self.is_steady {
+                true => Duration::from_millis(1),
+                false => Duration::from_micros(random.u64(100..longest)),
+            };
             self.put(now.after(delay), packet.clone());
         }
     }

@@ -39,6 +39,8 @@ pub(crate) struct Live {
 /// Why a subscription ends (RFC 6665 §4.1.3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Ending {
+    /// Its subscriber refused a NOTIFY, or left several unanswered: nothing more is said.
+    Gone,
     /// It was not refreshed, or the subscriber ended it.
     Timeout,
 }
@@ -65,6 +67,7 @@ impl Live {
     pub(super) fn may_notify(&self, resource: &Resource, now: Moment) -> bool {
         self.in_flight.is_none()
             && !self.is_frozen
+            && self.ending != Some(Ending::Gone)
             && self.n + 1 < NUMBERS_PER_BASE
             && now >= self.not_before
             && resource.is_known()
