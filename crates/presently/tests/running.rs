@@ -153,6 +153,22 @@ async fn parts_of_a_pool_find_each_other_through_the_store() {
 }
 
 #[tokio::test]
+async fn a_server_that_comes_back_is_called_again() {
+    let folder = Folder::new("back");
+    let store = folder.store();
+    let balancer = part(&store, Role::Balancer, "b1");
+    let server = part(&store, Role::Server, "s1");
+    presence_travels(&balancer, "before").await;
+    server.stop().unwrap();
+    let server = part(&store, Role::Server, "s1");
+    presence_travels(&balancer, "after").await;
+    let snapshot = balancer.control().snapshot().await.unwrap();
+    assert_eq!((snapshot.links.opened, snapshot.links.broken), (2, 1));
+    server.stop().unwrap();
+    balancer.stop().unwrap();
+}
+
+#[tokio::test]
 async fn a_second_life_of_a_name_is_refused_while_the_first_lives() {
     let folder = Folder::new("name");
     let store = folder.store();
