@@ -55,7 +55,7 @@ pub(crate) fn in_each(test: impl Fn(&mut Play)) {
 impl Play {
     pub(crate) fn new(arrangement: Arrangement) -> Self {
         let mut world = World::new(7, 3, arrangement);
-        world.network.is_steady = true;
+        world.network.phone_delay = Some(Duration::from_millis(1));
         Self {
             world,
             heard: Vec::new(),

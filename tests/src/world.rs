@@ -160,14 +160,14 @@ impl World {
     /// Asks the store something at once, beside the pool.
     pub fn ask(&mut self, operation: Operation) -> Outcome {
         let mut done: Vec<Completion> = Vec::new();
-        self.store.submit(&mut vec![(Ticket(0), operation)]);
+        self.store.submit(&mut vec![(Ticket(0), operation.clone())]);
         let _ = self
             .store
             .poll(&mut Context::from_waker(Waker::noop()), &mut done);
         let completion = done.pop().expect("an inline store answers at once");
-        completion
-            .result
-            .expect("a look at the store is not refused")
+        let outcome = completion.result.expect("it is not refused");
+        self.journal.note(self.now, &operation, &outcome);
+        outcome
     }
 
     /// What the store has of a user; `None` when it has nothing.

@@ -23,7 +23,7 @@ pub struct Entries {
     pub assigned: BTreeMap<Aor, Assigned>,
     /// Our tags of the dialogs whose subscription has a row.
     pub subscribed: BTreeSet<String>,
-    /// Operations done.
+    /// Operations that members asked for.
     pub operations: u64,
 }
 
@@ -66,7 +66,6 @@ impl Journal {
     /// Notes an operation that was done.
     pub(super) fn note(&self, now: Moment, operation: &Operation, outcome: &Outcome) {
         let mut entries = self.entries();
-        entries.operations += 1;
         match (operation, outcome) {
             (Operation::Assign { client, .. }, Outcome::Assigned(Some(assignment)))
             | (Operation::Reassign { client, .. }, Outcome::Assigned(Some(assignment))) => {

@@ -22,6 +22,8 @@ pub struct Ledger {
     pub answers: BTreeMap<(String, u16), u64>,
     /// Requests and answers between balancer and servers of different hosts, in order.
     pub links: Vec<Linked>,
+    /// Everything that left the pool for phones, if it is to be kept.
+    pub kept: Option<Vec<Bytes>>,
     /// What went out of band.
     pub wakes: Wakes,
     /// The servers' names, as their Via shows them.
@@ -41,6 +43,8 @@ pub struct Sent {
     pub at: Moment,
     /// By which server.
     pub by: MemberId,
+    /// To whom.
+    pub watcher: Aor,
     /// Under which of the watcher's epochs.
     pub epoch: Epoch,
     /// Its number.
@@ -83,6 +87,9 @@ impl Ledger {
 
     /// Notes a message that left the pool, and checks what can be checked at once: laws 1, 3 and 5.
     pub fn sent_to_phone(&mut self, now: Moment, bytes: &[u8]) {
+        if let Some(kept) = &mut self.kept {
+            kept.push(Bytes::copy_from_slice(bytes));
+        }
         let mut index = std::mem::take(&mut self.index);
         match index.read(bytes, Framing::Datagram) {
             Ok(message) => self.check_message(now, &message, bytes),
@@ -192,9 +199,11 @@ impl Ledger {
         let cseq = message.cseq().map_or(0, |cseq| cseq.number);
         let dialog = (call_id, tag.to_owned());
         let watcher = message.to().and_then(|to| Aor::parse(to.uri).ok());
-        let assigned = watcher.and_then(|it| self.journal.entries().assigned.get(&it).copied());
+        let assigned = watcher
+            .as_ref()
+            .and_then(|it| self.journal.entries().assigned.get(it).copied());
         let by = self.server_of(message);
-        let (Some(assigned), Some(by)) = (assigned, by) else {
+        let (Some(watcher), Some(assigned), Some(by)) = (watcher, assigned, by) else {
             self.broken
                 .push(format!("law 1: {dialog:?} {cseq} of nobody"));
             return;
@@ -215,6 +224,7 @@ impl Ledger {
         let one = Sent {
             at: now,
             by,
+            watcher,
             epoch: assigned.epoch,
             cseq,
             is_answered: false,

@@ -49,8 +49,10 @@ pub struct Network {
     pub phones: Faults,
     /// Between members, out of band.
     pub wakes: Faults,
-    /// Whether every datagram takes the same time, so that they arrive in the order they were sent.
-    pub is_steady: bool,
+    /// How long every message to and from phones takes; by chance when not set.
+    pub phone_delay: Option<Duration>,
+    /// Phones that are farther away than others, and by how much.
+    pub far: BTreeMap<SocketAddr, Duration>,
     queue: BinaryHeap<Reverse<(Moment, u64)>>,
     packets: BTreeMap<u64, Packet>,
     sent: u64,
@@ -78,15 +80,10 @@ impl Network {
         }
         let copies = 1 + u32::from(happens(faults.repeat, random));
         for _ in 0..copies {
-            let longest = if happens(faults.delay, random) {
-                300_000
-            } else {
-                2_000
-            };
-            let delay = match self.is_steady {
-                true => Duration::from_millis(1),
-                false => Duration::from_micros(random.u64(100..longest)),
-            };
+            let is_late = happens(faults.delay, random);
+            let longest = if is_late { 300_000 } else { 2_000 };
+            let delay = Duration::from_micros(random.u64(100..longest));
+            let delay = self.usual_delay(&packet).unwrap_or(delay);
             self.put(now.after(delay), packet.clone());
         }
     }
@@ -114,6 +111,16 @@ impl Network {
             .retain(|_, packet| matches!(packet, Packet::ToPhone { .. } | Packet::ToPool { .. }));
         self.queue
             .retain(|Reverse((_, number))| packets.contains_key(number));
+    }
+
+    /// What a packet of a phone is said to take.
+    fn usual_delay(&self, packet: &Packet) -> Option<Duration> {
+        let phone = match packet {
+            Packet::ToPhone { to, .. } => to,
+            Packet::ToPool { from, .. } => from,
+            Packet::ToLink { .. } | Packet::ToMember { .. } => return None,
+        };
+        self.far.get(phone).copied().or(self.phone_delay)
     }
 
     fn put(&mut self, due: Moment, packet: Packet) {

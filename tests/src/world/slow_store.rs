@@ -19,6 +19,8 @@ pub(super) struct Latency(Arc<Mutex<State>>);
 struct State {
     now: Moment,
     next_due: Option<Moment>,
+    /// Whether it answers in the same moment.
+    is_quick: bool,
 }
 
 /// [`Inline`] behind two delays: until an operation is done, and until its completion is told. So other
@@ -37,6 +39,11 @@ impl Latency {
     /// Tells the store the time.
     pub(super) fn set(&self, now: Moment) {
         self.0.lock().expect("one thread").now = now;
+    }
+
+    /// Makes the store do and tell everything at once.
+    pub(super) fn hasten(&self) {
+        self.0.lock().expect("one thread").is_quick = true;
     }
 
     /// When the store has something to do or to say.
@@ -74,7 +81,9 @@ impl SlowStore {
     }
 
     fn later(&mut self, last: Option<Moment>) -> Moment {
-        let delay = Duration::from_micros(self.random.u64(0..LONGEST_MICROS));
+        let is_quick = self.latency.0.lock().expect("one thread").is_quick;
+        let longest = if is_quick { 1 } else { LONGEST_MICROS };
+        let delay = Duration::from_micros(self.random.u64(0..longest));
         let due = self.latency.now().after(delay);
         due.max(last.unwrap_or_default())
     }
@@ -96,13 +105,15 @@ impl SlowStore {
         let _ = self
             .inner
             .poll(&mut Context::from_waker(Waker::noop()), &mut finished);
+        // One batch is one transaction, told of at once.
+        let due = self.later(self.done.back().map(|(due, _)| *due));
         for completion in finished {
+            self.journal.entries().operations += 1;
             if let (Some(operation), Ok(outcome)) =
                 (asked.get(&completion.ticket), &completion.result)
             {
                 self.journal.note(now, operation, outcome);
             }
-            let due = self.later(self.done.back().map(|(due, _)| *due));
             self.done.push_back((due, completion));
         }
     }
