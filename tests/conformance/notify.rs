@@ -388,6 +388,28 @@ fn behind_a_proxy_the_route_set_is_followed_in_order() {
     });
 }
 
+// D7: RFC 3261 §16.6 step 6. A24: RFC 3261 §12.2.1.1
+#[test]
+fn a_strict_first_hop_gets_a_request_uri_of_its_own() {
+    in_each(|play| {
+        let mut bob = play.phone("bob");
+        let vias = format!(
+            "Via: SIP/2.0/UDP {};branch=z9hG4bKedge, SIP/2.0/UDP 198.51.100.1;branch=z9hG4bKphone",
+            bob.at
+        );
+        let near = format!("Record-Route: <sip:{}>", bob.at);
+        let contact = "Contact: <sip:bob@198.51.100.1>";
+        let lines = [&*vias, &*near, "Record-Route: <sip:far.example.net;lr>", contact];
+        let text = bob.subscribe("alice", &lines);
+        assert_eq!(play.status(&bob, &text), 200);
+        play.settle();
+        let notify = play.notifies(&bob).remove(0);
+        assert_eq!(notify.uri(), format!("sip:{}", bob.at));
+        let routes = notify.headers("Route");
+        assert_eq!(routes, ["<sip:far.example.net;lr>", "<sip:bob@198.51.100.1>"]);
+    });
+}
+
 // D17: RFC 6665 §4.3
 #[test]
 fn the_balancer_record_routes_each_notify() {

@@ -426,3 +426,6 @@ const RETRY_AFTER: Duration = Duration::from_secs(30);
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(10);
 /// NOTIFYs in a row without an answer, 64·T1 each, before a subscription is given up.
 const TIMEOUTS_MAX: u8 = 3;
+
+#[cfg(test)]
+mod tests;

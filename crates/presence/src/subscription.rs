@@ -277,3 +277,6 @@ fn join<'a>(values: impl Iterator<Item = &'a str>) -> Arc<str> {
     }
     joined.into()
 }
+
+#[cfg(test)]
+mod tests;
