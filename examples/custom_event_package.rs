@@ -1,7 +1,8 @@
-//! An event package of a third party, served by a whole pool: `weather`, one line of text for each place.
+//! An event package of a third party, served by a whole pool: `weather`, one line of text for each
+//! place.
 //!
-//! A station publishes lines such as `12.5 rain` over a real socket; a watcher subscribes and is notified.
-//! The pool knows nothing of weather but the trait below.
+//! A station publishes lines such as `12.5 rain` over a real socket; a watcher subscribes and is
+//! notified. The pool knows nothing of weather but the trait below.
 //!
 //! `cargo run --example custom_event_package`
 

@@ -1,5 +1,5 @@
-//! Bad input over real sockets: an answer from the RFC or silence, counted; never a crash, and never
-//! state changed by a refused request.
+//! Bad input over real sockets: an answer from the RFC or silence, counted; never a crash, and
+//! never state changed by a refused request.
 
 use std::fs;
 use std::net::SocketAddr;

@@ -1,7 +1,8 @@
-//! The real program over real sockets: its processes, a pool made of them, phones, and raw messages.
+//! The real program over real sockets: its processes, a pool made of them, phones, and raw
+//! messages.
 //!
-//! Every wait here has a bound and names what it waits for. Only processes that were started here are
-//! ended, each by its id, and none outlives its value.
+//! Every wait here has a bound and names what it waits for. Only processes that were started here
+//! are ended, each by its id, and none outlives its value.
 
 mod admin;
 mod phone;

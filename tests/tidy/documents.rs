@@ -1,4 +1,5 @@
-//! What the documents promise: links lead somewhere, and each line of docs/conformance.md has its test.
+//! What the documents promise: links lead somewhere, and each line of docs/conformance.md has its
+//! test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -21,7 +22,11 @@ fn lines() -> Vec<Line> {
         .filter(|cells| is_id(cells[1]))
         .map(|cells| Line {
             id: cells[1].to_owned(),
-            state: cells.get(cells.len() - 3).copied().unwrap_or_default().to_owned(),
+            state: cells
+                .get(cells.len() - 3)
+                .copied()
+                .unwrap_or_default()
+                .to_owned(),
             tests: names(cells.get(cells.len() - 2).copied().unwrap_or_default()),
         })
         .collect()
@@ -29,14 +34,20 @@ fn lines() -> Vec<Line> {
 
 fn is_id(cell: &str) -> bool {
     let mut letters = cell.chars();
-    letters.next().is_some_and(|first| first.is_ascii_uppercase())
+    letters
+        .next()
+        .is_some_and(|first| first.is_ascii_uppercase())
         && !cell[1..].is_empty()
         && cell[1..].chars().all(|digit| digit.is_ascii_digit())
 }
 
 /// The names between back-quotes.
 fn names(cell: &str) -> Vec<String> {
-    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    cell.split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Every `fn` of the tree that has `#[test]` above it, and each `proptest!` one.
@@ -61,7 +72,12 @@ fn tests() -> BTreeSet<String> {
 fn each_line_has_a_state_and_a_test_that_exists() {
     let tests = tests();
     let mut complaints = Vec::new();
-    for Line { id, state, tests: named } in lines() {
+    for Line {
+        id,
+        state,
+        tests: named,
+    } in lines()
+    {
         let word = state.split([':', ' ']).next().unwrap_or_default();
         if !["kept", "departed", "later"].contains(&word) {
             complaints.push(format!("{id}: the state is {state:?}"));
@@ -90,7 +106,9 @@ fn every_line_that_is_asked_for_is_in_the_table_once() {
             let id = format!("{letter}{number}");
             match counts.get(&id) {
                 Some(1) => {}
-                found => complaints.push(format!("{id} stands there {} times", found.unwrap_or(&0))),
+                found => {
+                    complaints.push(format!("{id} stands there {} times", found.unwrap_or(&0)))
+                }
             }
         }
     }
@@ -117,7 +135,10 @@ fn links_between_documents_lead_somewhere() {
     let documents = files().into_iter().filter(|file| file.has_extension("md"));
     for file in documents {
         let folder = root().join(&file.path);
-        let folder = folder.parent().expect("a file stands in a folder").to_owned();
+        let folder = folder
+            .parent()
+            .expect("a file stands in a folder")
+            .to_owned();
         for link in links(&file) {
             let path = link.split('#').next().unwrap_or_default();
             let is_ours = !path.is_empty() && !path.contains("://") && !path.starts_with("mailto:");
@@ -132,18 +153,43 @@ fn links_between_documents_lead_somewhere() {
 /// What stands in `](…)`.
 fn links(file: &File) -> Vec<String> {
     let parts = file.text.split("](").skip(1);
-    parts.filter_map(|part| part.split(')').next()).map(str::to_owned).collect()
+    parts
+        .filter_map(|part| part.split(')').next())
+        .map(str::to_owned)
+        .collect()
 }
 
-/// The lines of the checklist's first wave that this pool is to keep now, and R1 to R20, R24 to R27, R34, R35.
+/// The lines of the checklist's first wave that this pool is to keep now, and R1 to R20, R24 to
+/// R27, R34, R35.
 const ASKED: &[(&str, &[u8])] = &[
-    ("A", &[1, 2, 3, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15, 16, 17, 19, 20, 22, 23, 24, 25, 26, 27, 30]),
+    (
+        "A",
+        &[
+            1, 2, 3, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15, 16, 17, 19, 20, 22, 23, 24, 25, 26, 27, 30,
+        ],
+    ),
     ("B", &[1, 2, 3, 4, 7, 8]),
     ("C", &[1, 3, 4, 5, 6, 7, 8, 9, 10, 14, 16, 19, 20]),
     ("D", &[1, 2, 4, 5, 6, 7, 8, 11, 12, 13, 15, 17, 19, 20, 23]),
-    ("G", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 19, 20, 22, 23, 24, 25, 30, 32, 33]),
-    ("H", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 18, 19, 20, 23]),
+    (
+        "G",
+        &[
+            1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 19, 20, 22, 23, 24, 25, 30, 32, 33,
+        ],
+    ),
+    (
+        "H",
+        &[
+            1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 18, 19, 20, 23,
+        ],
+    ),
     ("I", &[1, 2, 5, 6, 7, 9, 12, 15]),
     ("Q", &[7]),
-    ("R", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 24, 25, 26, 27, 34, 35]),
+    (
+        "R",
+        &[
+            1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 24, 25, 26, 27,
+            34, 35,
+        ],
+    ),
 ];

@@ -12,7 +12,10 @@ fn every_source_file_says_first_what_it_is_for() {
 #[test]
 fn no_source_file_is_longer_than_500_lines_without_its_tests() {
     let mut complaints = Vec::new();
-    for file in files().iter().filter(|file| file.is_rust() && !is_test(&file.path)) {
+    for file in files()
+        .iter()
+        .filter(|file| file.is_rust() && !is_test(&file.path))
+    {
         let lines = file.text.lines();
         let own = lines.take_while(|line| *line != "#[cfg(test)]").count();
         if own > FILE_LINES_MAX {
@@ -25,8 +28,15 @@ fn no_source_file_is_longer_than_500_lines_without_its_tests() {
 #[test]
 fn no_tests_of_more_than_150_lines_stand_in_the_file_they_test() {
     let mut complaints = Vec::new();
-    for file in files().iter().filter(|file| file.is_rust() && !is_test(&file.path)) {
-        let tests = file.text.lines().skip_while(|line| *line != "#[cfg(test)]").count();
+    for file in files()
+        .iter()
+        .filter(|file| file.is_rust() && !is_test(&file.path))
+    {
+        let tests = file
+            .text
+            .lines()
+            .skip_while(|line| *line != "#[cfg(test)]")
+            .count();
         if tests > INLINE_TESTS_MAX {
             complaints.push(format!("{}: {tests} lines of tests", file.path));
         }
@@ -72,7 +82,12 @@ fn an_rfc_is_cited_with_its_section() {
 #[test]
 fn nothing_unfinished_is_left_behind() {
     let words = ["dbg!", "todo!", "unimplemented!"].map(|word| format!("{word}("));
-    let marks = [["FIX", "ME"], ["TO", "DO"], ["#[ig", "nore"], ["#[should", "_panic"]];
+    let marks = [
+        ["FIX", "ME"],
+        ["TO", "DO"],
+        ["#[ig", "nore"],
+        ["#[should", "_panic"],
+    ];
     let words = words.into_iter().chain(marks.map(|mark| mark.concat()));
     let words: Vec<String> = words.collect();
     let mut complaints = Vec::new();
@@ -90,11 +105,18 @@ fn nothing_unfinished_is_left_behind() {
 
 #[test]
 fn no_file_leads_out_of_the_project() {
-    let outside = [["../sha", "red"], ["/wo", "rk/"], ["/tm", "p/h/"], ["/ro", "ot/"], ["/ho", "me/"]];
+    let outside = [
+        ["../sha", "red"],
+        ["/wo", "rk/"],
+        ["/tm", "p/h/"],
+        ["/ro", "ot/"],
+        ["/ho", "me/"],
+    ];
     let outside = outside.map(|path| path.concat());
     let mut complaints = Vec::new();
     // Captures and profiles are what others wrote.
-    let ours = |file: &&File| !file.path.starts_with("tests/data/") && !file.path.ends_with(".lock");
+    let ours =
+        |file: &&File| !file.path.starts_with("tests/data/") && !file.path.ends_with(".lock");
     for file in files().iter().filter(ours) {
         for (number, line) in (1..).zip(file.text.lines()) {
             if let Some(path) = outside.iter().find(|path| line.contains(path.as_str())) {
@@ -107,12 +129,23 @@ fn no_file_leads_out_of_the_project() {
 
 #[test]
 fn the_pure_crates_read_no_clock_and_draw_no_numbers() {
-    let words = ["Instant::now", "SystemTime::now", "rand::", "tokio::", "thread::sleep"];
+    let words = [
+        "Instant::now",
+        "SystemTime::now",
+        "rand::",
+        "tokio::",
+        "thread::sleep",
+    ];
     let mut complaints = Vec::new();
-    let is_pure = |path: &str| PURE.iter().any(|name| path.starts_with(&format!("crates/{name}/src/")));
+    let is_pure = |path: &str| {
+        PURE.iter()
+            .any(|name| path.starts_with(&format!("crates/{name}/src/")))
+    };
     let pure = |file: &&File| is_pure(&file.path) && !is_test(&file.path);
     for file in files().iter().filter(pure) {
-        let lines = (1..).zip(file.text.lines()).take_while(|(_, line)| *line != "#[cfg(test)]");
+        let lines = (1..)
+            .zip(file.text.lines())
+            .take_while(|(_, line)| *line != "#[cfg(test)]");
         for (number, line) in lines.filter(|(_, line)| !line.trim_start().starts_with("//")) {
             if let Some(word) = words.iter().find(|word| has_word(line, word)) {
                 complaints.push(format!("{}:{number}: {word}", file.path));
@@ -142,7 +175,9 @@ fn joined(text: &str) -> String {
     let mut joined = String::with_capacity(text.len());
     for line in text.lines() {
         let rest = line.trim_start();
-        let comment = ["/// ", "//! ", "// "].iter().find_map(|mark| rest.strip_prefix(mark));
+        let comment = ["/// ", "//! ", "// "]
+            .iter()
+            .find_map(|mark| rest.strip_prefix(mark));
         match comment {
             Some(comment) if joined.ends_with(|last: char| last.is_ascii_digit()) => {
                 joined.push(' ');
@@ -174,6 +209,8 @@ const FILE_LINES_MAX: usize = 500;
 const INLINE_TESTS_MAX: usize = 150;
 const COLUMNS_MAX: usize = 100;
 const COMMENT_COLUMNS_MAX: usize = 120;
-const PURE: [&str; 7] = ["agent", "balancer", "oob", "pool", "presence", "sip", "store"];
+const PURE: [&str; 7] = [
+    "agent", "balancer", "oob", "pool", "presence", "sip", "store",
+];
 /// The torture messages, and the protocol before RFC 3261 §17 had cookies.
 const NAMES: [&str; 4] = ["4475", "5118", "2543", "2069"];

@@ -103,8 +103,8 @@ impl Pool {
         pool
     }
 
-    /// Waits until each process that runs is ready and knows the others, and the balancer has a link
-    /// to each server.
+    /// Waits until each process that runs is ready and knows the others, and the balancer has a
+    /// link to each server.
     pub fn wait(&mut self) {
         let mut servers = 0;
         for member in self.servers.iter_mut().chain([&mut self.balancer]) {

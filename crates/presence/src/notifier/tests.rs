@@ -1,5 +1,5 @@
-//! Goal: one NOTIFY in flight, repeated by Timer E, the same bytes each time; what an answer or its absence
-//! does. Method: the notifier alone under a virtual clock.
+//! Goal: one NOTIFY in flight, repeated by Timer E, the same bytes each time; what an answer or its
+//! absence does. Method: the notifier alone under a virtual clock.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

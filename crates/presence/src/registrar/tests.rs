@@ -1,4 +1,5 @@
-//! Goal: the decision obeys RFC 3261 §10.3. Method: one table for what is decided, one for what is read.
+//! Goal: the decision obeys RFC 3261 §10.3. Method: one table for what is decided, one for what is
+//! read.
 
 use std::net::SocketAddr;
 
@@ -80,7 +81,7 @@ fn every_row_of_the_registrars_table() {
     let ab = ["a", "b"];
     #[rustfmt::skip]
     let table: [(&str, &[&str], Contacts, &str, u32, &str); 22] = [
-        // what                           held     contacts                                    id   cseq  outcome
+        // what held contacts id cseq outcome
         ("a query of nothing",            &[],     Contacts::Query,                            "c", 1, "0 then"),
         ("a query",                       &ab,     Contacts::Query,                            "c", 1, "2 then"),
         ("a first binding",               &[],     some(&[("a", Some(60))]),                   "c", 1, "put sip:a@h 60, 1 then"),

@@ -1,4 +1,5 @@
-//! Goal: the decision obeys RFC 6665 §4.2.1. Method: one table for what is decided, one for what is read.
+//! Goal: the decision obeys RFC 6665 §4.2.1. Method: one table for what is decided, one for what is
+//! read.
 
 use std::net::SocketAddr;
 
