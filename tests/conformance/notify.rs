@@ -399,14 +399,22 @@ fn a_strict_first_hop_gets_a_request_uri_of_its_own() {
         );
         let near = format!("Record-Route: <sip:{}>", bob.at);
         let contact = "Contact: <sip:bob@198.51.100.1>";
-        let lines = [&*vias, &*near, "Record-Route: <sip:far.example.net;lr>", contact];
+        let lines = [
+            &*vias,
+            &*near,
+            "Record-Route: <sip:far.example.net;lr>",
+            contact,
+        ];
         let text = bob.subscribe("alice", &lines);
         assert_eq!(play.status(&bob, &text), 200);
         play.settle();
         let notify = play.notifies(&bob).remove(0);
         assert_eq!(notify.uri(), format!("sip:{}", bob.at));
         let routes = notify.headers("Route");
-        assert_eq!(routes, ["<sip:far.example.net;lr>", "<sip:bob@198.51.100.1>"]);
+        assert_eq!(
+            routes,
+            ["<sip:far.example.net;lr>", "<sip:bob@198.51.100.1>"]
+        );
     });
 }
 

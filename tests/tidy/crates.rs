@@ -18,7 +18,10 @@ fn allowed() -> BTreeMap<String, String> {
 
 /// The names in a manifest's `[dependencies]`.
 fn dependencies(manifest: &str) -> BTreeSet<String> {
-    let section = manifest.split("\n[dependencies]").nth(1).unwrap_or_default();
+    let section = manifest
+        .split("\n[dependencies]")
+        .nth(1)
+        .unwrap_or_default();
     let lines = section.lines().take_while(|line| !line.starts_with('['));
     lines
         .filter_map(|line| line.split(['.', ' ', '=']).next())
@@ -29,10 +32,15 @@ fn dependencies(manifest: &str) -> BTreeSet<String> {
 
 fn manifests() -> Vec<(String, String)> {
     let manifests = files().into_iter();
-    let manifests = manifests.filter(|file| file.path.starts_with("crates/") && file.path.ends_with("/Cargo.toml"));
+    let manifests = manifests
+        .filter(|file| file.path.starts_with("crates/") && file.path.ends_with("/Cargo.toml"));
     manifests
         .map(|file| {
-            let name = file.text.split("name = \"").nth(1).and_then(|rest| rest.split('"').next());
+            let name = file
+                .text
+                .split("name = \"")
+                .nth(1)
+                .and_then(|rest| rest.split('"').next());
             (name.expect("a manifest has a name").to_owned(), file.text)
         })
         .collect()
@@ -82,7 +90,10 @@ fn only_the_sockets_and_the_program_are_async() {
 fn a_pure_crate_has_few_dependencies() {
     let mut complaints = Vec::new();
     for (name, manifest) in manifests().iter().filter(|(name, _)| name != "presently") {
-        let count = dependencies(manifest).iter().filter(|used| !used.starts_with("presently")).count();
+        let count = dependencies(manifest)
+            .iter()
+            .filter(|used| !used.starts_with("presently"))
+            .count();
         if count > DEPENDENCIES_MAX {
             complaints.push(format!("{name}: {count} dependencies"));
         }
@@ -93,8 +104,14 @@ fn a_pure_crate_has_few_dependencies() {
 #[test]
 fn each_third_party_dependency_says_what_it_is_for() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("the manifest is there");
-    let section = manifest.split("[workspace.dependencies]").nth(1).expect("the section is there");
-    let lines = section.lines().skip(1).take_while(|line| !line.starts_with('['));
+    let section = manifest
+        .split("[workspace.dependencies]")
+        .nth(1)
+        .expect("the section is there");
+    let lines = section
+        .lines()
+        .skip(1)
+        .take_while(|line| !line.starts_with('['));
     let third = lines.filter(|line| line.contains('=') && !line.starts_with("presently"));
     let silent = third.filter(|line| !line.contains(" # "));
     none(&silent.map(str::to_owned).collect::<Vec<_>>());

@@ -16,14 +16,19 @@ impl File {
     }
 
     pub(crate) fn has_extension(&self, extension: &str) -> bool {
-        Path::new(&self.path).extension().is_some_and(|found| found == extension)
+        Path::new(&self.path)
+            .extension()
+            .is_some_and(|found| found == extension)
     }
 }
 
 /// The project's root.
 pub(crate) fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    tests.parent().expect("tests/ stands in the root").to_owned()
+    tests
+        .parent()
+        .expect("tests/ stands in the root")
+        .to_owned()
 }
 
 /// Every text file of the project, in order of path. What is not UTF-8 is data, and left out.
@@ -34,7 +39,10 @@ pub(crate) fn files() -> Vec<File> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder of the project can be read") {
             let path = entry.expect("an entry can be read").path();
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
             if SKIPPED.contains(&name) {
                 continue;
             }
