@@ -1,6 +1,7 @@
 //! What the tests stand on: a pool in the simulated world, and phones that are a text each.
 //!
-//! A phone here does nothing of itself but answer a NOTIFY with 200, and not even that when told so.
+//! A phone here does nothing of itself but answer a NOTIFY with 200, and not even that when told
+//! so.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -41,8 +42,8 @@ pub(crate) struct Phone {
     pub(crate) cseq: u32,
 }
 
-/// Runs `test` on a pool whose balancer and servers share a host, then on one of a host each. What left
-/// the pool must have been whole, and CSeq in order, in both.
+/// Runs `test` on a pool whose balancer and servers share a host, then on one of a host each. What
+/// left the pool must have been whole, and CSeq in order, in both.
 pub(crate) fn in_each(test: impl Fn(&mut Play)) {
     for arrangement in [Arrangement::Together, Arrangement::Apart] {
         println!("{arrangement:?}");
@@ -185,7 +186,8 @@ impl Play {
         assert_eq!(self.status(phone, &text), 200);
     }
 
-    /// Subscribes `phone` to `target`'s presence: its dialog is in `phone`, its first NOTIFY has come.
+    /// Subscribes `phone` to `target`'s presence: its dialog is in `phone`, its first NOTIFY has
+    /// come.
     pub(crate) fn watch(&mut self, phone: &mut Phone, target: &str) -> Text {
         let text = phone.subscribe(target, &[]);
         let answer = self.ask(phone, &text);
@@ -224,8 +226,8 @@ impl Default for Reply {
 }
 
 impl Phone {
-    /// The next request of this phone, with the given lines instead of or beside the usual; a line that
-    /// ends in `: -` takes that header out.
+    /// The next request of this phone, with the given lines instead of or beside the usual; a line
+    /// that ends in `: -` takes that header out.
     pub(crate) fn request(
         &mut self,
         method: &str,

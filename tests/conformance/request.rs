@@ -117,7 +117,8 @@ fn an_ack_is_dropped_and_a_cancel_is_481() {
     });
 }
 
-// A5: RFC 3261 §8.2.2.2, as design.md §5 narrows it: an equal request by another way gets the same answer
+// A5: RFC 3261 §8.2.2.2, as design.md §5 narrows it: an equal request by another way gets the same
+// answer
 #[test]
 fn an_equal_request_with_another_body_or_target_is_482() {
     in_each(|play| {

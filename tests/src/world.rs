@@ -1,5 +1,5 @@
-//! The whole pool in one thread under one seed: hosts, phones, a store that takes its time, a network that
-//! loses, repeats and reorders, and one virtual clock.
+//! The whole pool in one thread under one seed: hosts, phones, a store that takes its time, a
+//! network that loses, repeats and reorders, and one virtual clock.
 //!
 //! Nothing here sleeps or reads a clock. A failure prints its seed, and the seed replays it.
 

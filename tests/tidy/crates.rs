@@ -5,7 +5,8 @@ use std::fs;
 
 use crate::tree::{files, none, root};
 
-/// What a crate may use of ours, by its own name, as docs/architecture.md says; `all` is everything.
+/// What a crate may use of ours, by its own name, as docs/architecture.md says; `all` is
+/// everything.
 fn allowed() -> BTreeMap<String, String> {
     let text = fs::read_to_string(root().join("docs/architecture.md")).expect("the page is there");
     let rows = text.lines().filter(|line| line.starts_with("| `presently"));

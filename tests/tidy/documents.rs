@@ -1,4 +1,5 @@
-//! What the documents promise: links lead somewhere, and each line of docs/conformance.md has its test.
+//! What the documents promise: links lead somewhere, and each line of docs/conformance.md has its
+//! test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -192,7 +193,8 @@ fn links(file: &File) -> Vec<String> {
 /// Written when there are figures to write.
 const COMING: [&str; 1] = ["docs/performance.md"];
 
-/// The lines of the checklist's first wave that this pool is to keep now, and R1 to R20, R24 to R27, R34, R35.
+/// The lines of the checklist's first wave that this pool is to keep now, and R1 to R20, R24 to
+/// R27, R34, R35.
 const ASKED: &[(&str, &[u8])] = &[
     (
         "A",

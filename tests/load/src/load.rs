@@ -141,7 +141,8 @@ impl Load {
         self.repeat();
     }
 
-    /// Repeats what waits for an answer (RFC 3261 §17.1.2.2), and gives up what has waited long enough.
+    /// Repeats what waits for an answer (RFC 3261 §17.1.2.2), and gives up what has waited long
+    /// enough.
     fn repeat(&mut self) {
         let now = clock();
         while let Some(Reverse((due, entity, number))) = self.timers.peek().copied() {

@@ -1,4 +1,5 @@
-//! Four UDP sockets on loopback: what is sent goes to one server, what comes back is read in rounds.
+//! Four UDP sockets on loopback: what is sent goes to one server, what comes back is read in
+//! rounds.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
@@ -41,8 +42,8 @@ impl Network {
         }
     }
 
-    /// Sends one datagram to the server; one that does not fit the buffer after a moment is lost, as on
-    /// any network.
+    /// Sends one datagram to the server; one that does not fit the buffer after a moment is lost,
+    /// as on any network.
     pub(crate) fn send(&mut self, socket: usize, bytes: &[u8]) {
         for _ in 0..TRIES {
             match self.sockets[socket].send_to(bytes, self.server) {

@@ -37,7 +37,8 @@ pub(crate) struct Subscription {
     pub(crate) shown: u32,
 }
 
-/// One entity's operation under way: a request until its final response, then the NOTIFYs it causes.
+/// One entity's operation under way: a request until its final response, then the NOTIFYs it
+/// causes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Operation {
     pub(crate) is_active: bool,

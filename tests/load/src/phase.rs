@@ -159,7 +159,8 @@ impl Load {
         }
     }
 
-    /// Live subscriptions that never saw the last confirmed version, and those that show an older one.
+    /// Live subscriptions that never saw the last confirmed version, and those that show an older
+    /// one.
     fn behind(&self) -> (usize, usize) {
         let wanted = |place: usize| self.presentities[place / self.writing.subscribers].confirmed;
         let all = self.subscriptions.iter().enumerate();

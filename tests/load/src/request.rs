@@ -23,8 +23,8 @@ pub(crate) struct Source {
 }
 
 impl Writing {
-    /// The watcher of a subscription: a set of `subscribers` watchers watches twenty presentities, so
-    /// that none has more than a phone's worth of lamps.
+    /// The watcher of a subscription: a set of `subscribers` watchers watches twenty presentities,
+    /// so that none has more than a phone's worth of lamps.
     fn watcher(&self, subscription: usize) -> usize {
         let (presentity, place) = (
             subscription / self.subscribers,

@@ -1,4 +1,5 @@
-//! The little reading of SIP that a load generator needs; on purpose not the reader that is measured.
+//! The little reading of SIP that a load generator needs; on purpose not the reader that is
+//! measured.
 
 use memchr::{memchr, memmem, memrchr};
 

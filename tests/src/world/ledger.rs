@@ -274,8 +274,8 @@ fn standing(now: Moment, assigned: Assigned, by: MemberId, has_row: bool) -> Sta
     }
 }
 
-/// Law 5: CSeq only grows, a number is one message byte for byte, and a new one waits for the answer to the
-/// last, or for its time-out; under another epoch it does not wait.
+/// Law 5: CSeq only grows, a number is one message byte for byte, and a new one waits for the
+/// answer to the last, or for its time-out; under another epoch it does not wait.
 fn note(sent: &mut Vec<Sent>, one: Sent, dialog: &(String, String), broken: &mut Vec<String>) {
     if let Some(last) = sent.last_mut() {
         if last.cseq == one.cseq {
@@ -308,7 +308,8 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// How long a server may take to hear that a client is another's: the word out of band, lost and repaired.
+/// How long a server may take to hear that a client is another's: the word out of band, lost and
+/// repaired.
 const MOVE_HEARD: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Whether a request only asks (a REGISTER without Contact), or takes back what may not be there.

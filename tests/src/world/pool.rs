@@ -16,8 +16,8 @@ use super::slow_store::SlowStore;
 use super::{Arrangement, Node, World, aor};
 
 impl World {
-    /// Every process ends at once, as at `kill -9`, and begins again under the same names on the same store.
-    /// What was on its way between members is lost.
+    /// Every process ends at once, as at `kill -9`, and begins again under the same names on the
+    /// same store. What was on its way between members is lost.
     pub fn restart(&mut self) {
         self.hosts.clear();
         self.network.forget_members();

@@ -18,8 +18,8 @@ pub struct Heard {
 }
 
 impl World {
-    /// Sends `text` from `from`: as a datagram over the virtual network, or at once as one message of a
-    /// connection, which a simulated network has no reason to cut.
+    /// Sends `text` from `from`: as a datagram over the virtual network, or at once as one message
+    /// of a connection, which a simulated network has no reason to cut.
     pub fn raw_send(&mut self, from: SocketAddr, protocol: Protocol, text: &[u8]) {
         if protocol == Protocol::Udp {
             let bytes = text.to_vec().into();

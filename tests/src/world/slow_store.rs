@@ -23,8 +23,8 @@ struct State {
     is_quick: bool,
 }
 
-/// [`Inline`] behind two delays: until an operation is done, and until its completion is told. So other
-/// members see, and act upon, what the asker does not know yet. Both keep the order.
+/// [`Inline`] behind two delays: until an operation is done, and until its completion is told. So
+/// other members see, and act upon, what the asker does not know yet. Both keep the order.
 #[derive(Debug)]
 pub(super) struct SlowStore {
     inner: Inline,
@@ -144,5 +144,6 @@ impl Store for SlowStore {
     }
 }
 
-/// A commit, or its answer, takes up to so long here: a busy disk's milliseconds, and more than a turn.
+/// A commit, or its answer, takes up to so long here: a busy disk's milliseconds, and more than a
+/// turn.
 const LONGEST_MICROS: u64 = 3_000;

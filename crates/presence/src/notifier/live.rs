@@ -14,7 +14,8 @@ use super::{SubscriptionSlot, Wish};
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) row: Subscription,
-    /// The slot of the client's actor; `None` once the row is gone and only the last NOTIFY is left.
+    /// The slot of the client's actor; `None` once the row is gone and only the last NOTIFY is
+    /// left.
     pub(crate) actor: Option<usize>,
     /// The client's activation count, part of CSeq.
     pub(super) activation: u32,
@@ -53,8 +54,9 @@ impl Live {
         self.cseq(self.n)
     }
 
-    /// A departure from RFC 3261 §12.2.1.1: CSeq only grows, but not by one, so that no NOTIFY costs a write.
-    /// Base + (activation − activation at base)·2¹² + n (design: one write per refresh, none per NOTIFY).
+    /// A departure from RFC 3261 §12.2.1.1: CSeq only grows, but not by one, so that no NOTIFY
+    /// costs a write. Base + (activation − activation at base)·2¹² + n (design: one write per
+    /// refresh, none per NOTIFY).
     pub(super) fn cseq(&self, n: u32) -> u32 {
         let activations = self.activation.saturating_sub(self.row.cseq_activation);
         self.row
@@ -97,8 +99,8 @@ impl Live {
         }
     }
 
-    /// The URI of the first hop where that is a strict router, which wants to stand in the Request-URI
-    /// (RFC 3261 §12.2.1.1).
+    /// The URI of the first hop where that is a strict router, which wants to stand in the
+    /// Request-URI (RFC 3261 §12.2.1.1).
     pub(super) fn strict_hop(&self) -> Option<&str> {
         let hop = NameAddr::parse(self.row.route_set.first()?)?;
         let uri = Uri::parse(hop.uri).ok()?;

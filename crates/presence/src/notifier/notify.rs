@@ -1,4 +1,5 @@
-//! Writing a NOTIFY (RFC 6665 §4.2.2): once when it is due, and again, the same bytes, until answered.
+//! Writing a NOTIFY (RFC 6665 §4.2.2): once when it is due, and again, the same bytes, until
+//! answered.
 
 use std::io::Write;
 

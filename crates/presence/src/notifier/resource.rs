@@ -52,8 +52,8 @@ impl Resource {
         }
     }
 
-    /// Notes that `version` exists; `true` when a read must begin. A document held at that version or
-    /// above is not read again.
+    /// Notes that `version` exists; `true` when a read must begin. A document held at that version
+    /// or above is not read again.
     pub(crate) fn hear(&mut self, version: Version) -> bool {
         self.heard = self.heard.max(version);
         let is_behind = self.document.is_none() || self.version() < self.heard;

@@ -160,8 +160,8 @@ impl Server {
         }
     }
 
-    /// Tells of a document's new version: this server's own watchers by the same path as others', with no
-    /// datagram; every other server of a watcher by one wake.
+    /// Tells of a document's new version: this server's own watchers by the same path as others',
+    /// with no datagram; every other server of a watcher by one wake.
     fn spread(&mut self, now: Now, document: &Arc<Document>, written: &Written, out: &mut Outputs) {
         self.counters.documents_written += 1;
         for server in others(&written.servers, self.me.member) {
@@ -179,8 +179,8 @@ impl Server {
         self.learn(now, document, out);
     }
 
-    /// Nothing of the client is left and its assignment is released: requests that came meanwhile go back
-    /// to be assigned anew.
+    /// Nothing of the client is left and its assignment is released: requests that came meanwhile
+    /// go back to be assigned anew.
     fn on_released(&mut self, now: Now, slot: usize, out: &mut Outputs) {
         let _ = now;
         let waiting = self

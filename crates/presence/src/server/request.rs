@@ -28,8 +28,8 @@ pub(super) enum Step {
 }
 
 impl Server {
-    /// Gives an idle actor its next work: what is over first, then its requests in order, then its release
-    /// when nothing of it is left.
+    /// Gives an idle actor its next work: what is over first, then its requests in order, then its
+    /// release when nothing of it is left.
     pub(super) fn advance(&mut self, now: Now, slot: usize, out: &mut Outputs) {
         loop {
             let is_idle = self
@@ -228,8 +228,8 @@ impl Server {
         Ok(self.plan_subscribe(now, subscribed, present, granted))
     }
 
-    /// The write that a decided SUBSCRIBE needs: the row, then the document as it stands after it (a first
-    /// NOTIFY never comes from a cache).
+    /// The write that a decided SUBSCRIBE needs: the row, then the document as it stands after it
+    /// (a first NOTIFY never comes from a cache).
     fn plan_subscribe(
         &mut self,
         now: Now,
@@ -372,8 +372,9 @@ impl Server {
         })
     }
 
-    /// Whether a request that names itself as one already done asks for something else: another body, another
-    /// target (RFC 3261 §8.2.2.2). A departure: that it came by another way is no reason to refuse it.
+    /// Whether a request that names itself as one already done asks for something else: another
+    /// body, another target (RFC 3261 §8.2.2.2). A departure: that it came by another way is no
+    /// reason to refuse it.
     fn is_merged(&self, slot: usize, held: &Held) -> bool {
         let message = held.message();
         let Some(actor) = self.actors.get(slot) else {
@@ -396,8 +397,8 @@ impl Server {
         self.actors.get(slot).ok_or_else(Refusal::server_error)
     }
 
-    /// Our tag in a dialog a request forms, and in every answer to it: a keyed MAC of the request, so that any
-    /// server gives a repeat the same.
+    /// Our tag in a dialog a request forms, and in every answer to it: a keyed MAC of the request,
+    /// so that any server gives a repeat the same.
     pub(super) fn to_tag(&self, held: &Held) -> String {
         let mut tag = String::with_capacity(16);
         let mac = self.key.mac64(&[b"to-tag", &held.request.0]);
@@ -431,9 +432,9 @@ fn unsupported(message: &Message<'_>) -> Option<Refusal> {
     Some(Refusal::bad_extension(tags))
 }
 
-/// What of a body is not understood and not optional (RFC 3261 §8.2.3): a coding, or any body at all where
-/// none is read. A relayed MESSAGE is its recipient's to judge. Any language will do: notes are carried,
-/// not read.
+/// What of a body is not understood and not optional (RFC 3261 §8.2.3): a coding, or any body at
+/// all where none is read. A relayed MESSAGE is its recipient's to judge. Any language will do:
+/// notes are carried, not read.
 fn unread_body(message: &Message<'_>, method: Method) -> Option<Refusal> {
     if message.body().is_empty() || method == Method::Message {
         return None;

@@ -1,4 +1,5 @@
-//! Goal: the decision obeys RFC 6665 §4.2.1. Method: one table for what is decided, one for what is read.
+//! Goal: the decision obeys RFC 6665 §4.2.1. Method: one table for what is decided, one for what is
+//! read.
 
 use std::net::SocketAddr;
 
@@ -63,7 +64,7 @@ fn held() -> Subscription {
     }
 }
 
-fn told(outcome: Decided) -> String {
+fn told(outcome: &Decided) -> String {
     match outcome {
         Ok((Subscribed::Kept(_), secs)) => format!("kept {secs}"),
         Ok((Subscribed::Ended(_), secs)) => format!("ended {secs}"),
@@ -97,7 +98,7 @@ fn every_row_of_the_notifiers_table() {
     for (what, to_tag, cseq, expires, is_known, count, expected) in table {
         let present = is_known.then_some((&row, 9));
         let outcome = decided(&request(to_tag, cseq, expires), present, count);
-        assert_eq!(told(outcome), expected, "{what}");
+        assert_eq!(told(&outcome), expected, "{what}");
     }
 }
 

@@ -327,7 +327,8 @@ impl Lives for [Member] {
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// A server that is back is reached within this time.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-/// What waits for one link to open: half of what an open one may hold; phones repeat what is dropped.
+/// What waits for one link to open: half of what an open one may hold; phones repeat what is
+/// dropped.
 const WAITING_BYTES_MAX: usize = 4 << 20;
 /// Links of one process, strangers that never prove themselves among them.
 const LINKS_MAX: usize = 1_024;
