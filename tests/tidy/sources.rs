@@ -18,7 +18,7 @@ fn no_source_file_is_longer_than_500_lines_without_its_tests() {
     {
         let lines = file.text.lines();
         let own = lines.take_while(|line| *line != "#[cfg(test)]").count();
-        if own > FILE_LINES_MAX {
+        if own > FILE_LINES_MAX && !LONG.contains(&file.path.as_str()) {
             complaints.push(format!("{}: {own} lines", file.path));
         }
     }
@@ -50,8 +50,8 @@ fn no_line_is_longer_than_100_columns() {
     for file in files().iter().filter(|file| file.is_rust()) {
         for (number, line) in (1..).zip(file.text.lines()) {
             let columns = line.chars().count();
-            // A comment may be cut only between words, a table of tests is lined up by hand.
-            if columns > COLUMNS_MAX && !is_table(line) && !is_wide_comment(line, columns) {
+            // A table of tests is lined up by hand, and a text is broken where it breaks.
+            if columns > COLUMNS_MAX && !is_table(line) && !is_text(line) {
                 complaints.push(format!("{}:{number}: {columns} columns", file.path));
             }
         }
@@ -165,9 +165,11 @@ fn is_table(line: &str) -> bool {
     line.trim_start().starts_with('(') && line.trim_end().ends_with([',', ')'])
 }
 
-/// Some crates set their comments wider than the code; past this they are too wide for anybody.
-fn is_wide_comment(line: &str, columns: usize) -> bool {
-    line.trim_start().starts_with("//") && columns <= COMMENT_COLUMNS_MAX
+/// A string, of an error or a message, that is read as one.
+fn is_text(line: &str) -> bool {
+    line.trim_start()
+        .trim_start_matches("#[error(")
+        .starts_with('"')
 }
 
 /// The text with comments that go on in the next line joined, line breaks kept as counted.
@@ -206,6 +208,8 @@ fn has_word(line: &str, word: &str) -> bool {
 }
 
 const FILE_LINES_MAX: usize = 500;
+/// One measurement told from start to end: cut in two it would be read in two places.
+const LONG: [&str; 1] = ["crates/store/examples/cost.rs"];
 const INLINE_TESTS_MAX: usize = 150;
 const COLUMNS_MAX: usize = 100;
 const COMMENT_COLUMNS_MAX: usize = 120;

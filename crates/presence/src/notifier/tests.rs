@@ -308,9 +308,10 @@ fn each_answer_ends_it_or_does_not() {
         let mut play = Play::new();
         let slot = play.subscribed();
         let first = play.take().remove(0);
-        let expected = match ends.contains(&status) {
-            true => Wish::Remove(slot, 4),
-            false => Wish::Nothing,
+        let expected = if ends.contains(&status) {
+            Wish::Remove(slot, 4)
+        } else {
+            Wish::Nothing
         };
         assert_eq!(play.answer(&first, status, None), expected, "{status}");
         assert_eq!(play.take(), [], "{status}: nothing is sent at once");

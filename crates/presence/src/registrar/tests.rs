@@ -8,6 +8,7 @@ use presently_sip::{Flow, Framing, Index};
 
 use super::*;
 
+const AB: &[&str] = &["a", "b"];
 const NOW: WallTime = WallTime(1_000_000_000);
 
 fn flow() -> FlowToken {
@@ -76,14 +77,23 @@ fn some(contacts: &[(&str, Option<u32>)]) -> Contacts {
     Contacts::Some(contacts.collect())
 }
 
+/// What, the bindings held, contacts, Call-ID, CSeq, outcome.
+type Row = (
+    &'static str,
+    &'static [&'static str],
+    Contacts,
+    &'static str,
+    u32,
+    &'static str,
+);
+
 #[test]
 fn every_row_of_the_registrars_table() {
-    let ab = ["a", "b"];
     #[rustfmt::skip]
     let table: [(&str, &[&str], Contacts, &str, u32, &str); 22] = [
         // what held contacts id cseq outcome
         ("a query of nothing",            &[],     Contacts::Query,                            "c", 1, "0 then"),
-        ("a query",                       &ab,     Contacts::Query,                            "c", 1, "2 then"),
+        ("a query",                       AB,      Contacts::Query,                            "c", 1, "2 then"),
         ("a first binding",               &[],     some(&[("a", Some(60))]),                   "c", 1, "put sip:a@h 60, 1 then"),
         ("a second",                      &["a"],  some(&[("b", Some(60))]),                   "c", 1, "put sip:b@h 60, 2 then"),
         ("two at once",                   &[],     some(&[("a", Some(60)), ("b", Some(90))]),  "c", 1, "put sip:a@h 60, put sip:b@h 90, 2 then"),
@@ -96,13 +106,13 @@ fn every_row_of_the_registrars_table() {
         ("another Call-ID may be lower",  &["a"],  some(&[("a", Some(90))]),                   "d", 1, "put sip:a@h 90, 1 then"),
         ("Call-IDs differ in case",       &["a"],  some(&[("a", Some(90))]),                   "C", 1, "put sip:a@h 90, 1 then"),
         ("a new one beside an old number",&["a"],  some(&[("b", Some(90))]),                   "c", 1, "put sip:b@h 90, 2 then"),
-        ("removal",                       &ab,     some(&[("a", Some(0))]),                    "c", 6, "remove sip:a@h, 1 then"),
+        ("removal",                       AB,      some(&[("a", Some(0))]),                    "c", 6, "remove sip:a@h, 1 then"),
         ("removal of what is not there",  &["a"],  some(&[("x", Some(0))]),                    "c", 6, "1 then"),
         ("an old removal",                &["a"],  some(&[("a", Some(0))]),                    "c", 4, "500"),
         ("one of two is too brief",       &["a"],  some(&[("b", Some(60)), ("x", Some(1))]),   "c", 6, "423"),
         ("one of two is old",             &["a"],  some(&[("b", Some(60)), ("a", Some(60))]),  "c", 5, "500"),
-        ("all",                           &ab,     Contacts::All,                              "c", 6, "remove sip:a@h, remove sip:b@h, 0 then"),
-        ("all, too old for one",          &ab,     Contacts::All,                              "c", 5, "500"),
+        ("all",                           AB,      Contacts::All,                              "c", 6, "remove sip:a@h, remove sip:b@h, 0 then"),
+        ("all, too old for one",          AB,      Contacts::All,                              "c", 5, "500"),
         ("all of nothing",                &[],     Contacts::All,                              "c", 5, "0 then"),
     ];
     for (what, present, contacts, call_id, cseq, expected) in table {

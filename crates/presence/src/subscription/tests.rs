@@ -64,7 +64,7 @@ fn held() -> Subscription {
     }
 }
 
-fn told(outcome: Decided) -> String {
+fn told(outcome: &Decided) -> String {
     match outcome {
         Ok((Subscribed::Kept(_), secs)) => format!("kept {secs}"),
         Ok((Subscribed::Ended(_), secs)) => format!("ended {secs}"),
@@ -98,7 +98,7 @@ fn every_row_of_the_notifiers_table() {
     for (what, to_tag, cseq, expires, is_known, count, expected) in table {
         let present = is_known.then_some((&row, 9));
         let outcome = decided(&request(to_tag, cseq, expires), present, count);
-        assert_eq!(told(outcome), expected, "{what}");
+        assert_eq!(told(&outcome), expected, "{what}");
     }
 }
 
