@@ -199,7 +199,8 @@ fn documents_that_are_traps_are_refused() {
                 \"&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;\"><!ENTITY c \"&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;\">]>\
                 <presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:alice@example.com\">\
                 <note>&c;&c;&c;</note></presence>";
-    let external = "<?xml version=\"1.0\"?><!DOCTYPE p [<!ENTITY x SYSTEM \"file:///etc/passwd\">]>\
+    let external = "<?xml version=\"1.0\"?>\
+                    <!DOCTYPE p [<!ENTITY x SYSTEM \"file:///etc/passwd\">]>\
                     <presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:alice@example.com\">\
                     <note>&x;</note></presence>";
     let deep = "<a>".repeat(5_000) + &"</a>".repeat(5_000);
