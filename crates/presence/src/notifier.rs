@@ -79,6 +79,7 @@ impl Notifier {
             n: 0,
             resource: place,
             sent: Version::default(),
+            floor: Version::default(),
             is_forced: true,
             is_frozen: false,
             ending: None,
@@ -118,6 +119,13 @@ impl Notifier {
         // A refresh shows that the phone is there: no pause after an earlier failure.
         live.not_before = bench.now.moment;
         self.arm(slot, bench);
+    }
+
+    /// Nothing older than `version` goes out on a subscription: whoever held it before may have sent that.
+    pub(crate) fn raise_floor(&mut self, slot: SubscriptionSlot, version: Version) {
+        if let Some(live) = self.get_mut(slot) {
+            live.floor = live.floor.max(version);
+        }
     }
 
     /// Holds a subscription's NOTIFYs back until its row is replaced or ended.

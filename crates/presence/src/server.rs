@@ -8,6 +8,7 @@ mod early;
 mod lifetime;
 mod relay;
 mod request;
+mod sweep;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -53,9 +54,7 @@ pub struct Server {
     unread: Vec<ResourceId>,
     /// The value of Allow-Events.
     allow_events: String,
-    /// The counter of the last sweep.
-    swept: u64,
-    is_sweeping: bool,
+    sweeping: sweep::Sweeping,
     is_fenced: bool,
     counters: Counters,
 }
@@ -108,8 +107,7 @@ impl Server {
             asked: Slab::new(),
             missing: Vec::new(),
             unread: Vec::new(),
-            swept: 0,
-            is_sweeping: false,
+            sweeping: sweep::Sweeping::default(),
             is_fenced: false,
             counters: Counters::default(),
         }
@@ -214,18 +212,11 @@ impl Server {
         }
     }
 
-    /// A link to another server lost its memory: what its wakes would have said is read from the
-    /// store.
+    /// A link to another member lost its memory: what it would have said, of resources and of clients, is
+    /// read from the store.
     pub fn sweep(&mut self, out: &mut Outputs) {
-        if self.is_sweeping {
-            return;
-        }
-        self.is_sweeping = true;
-        self.counters.sweeps += 1;
-        let is_overrun = self.early.take_overrun();
-        let since = if is_overrun { 0 } else { self.swept };
-        let operation = Operation::Sweep { by: self.me, since };
-        self.ask(Asked::Sweep, operation, out);
+        self.sweeping.want_all();
+        self.begin_sweep(out);
     }
 
     /// Takes what came of an operation.
@@ -264,7 +255,7 @@ impl Server {
                 Timer::Sweep => {
                     let due = now.moment.after(self.config.sweep_every);
                     self.wheel.arm(due, Timer::Sweep);
-                    self.sweep(out);
+                    self.begin_sweep(out);
                 }
                 Timer::Subscription(slot) => {
                     let wish = self.with_bench(now, out, |notifier, bench| {

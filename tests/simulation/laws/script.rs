@@ -43,8 +43,8 @@ impl Script {
         let mut world = World::new(seed, servers, arrangement);
         let mut users = Vec::new();
         for place in 0..random.usize(4..=8) {
-            // The first two users have two devices, if there are so many phones.
-            let user = format!("user{}", if place >= 6 { place - 6 } else { place });
+            // Some users have two or three devices.
+            let user = format!("user{}", place % 5 % random.usize(1..=5));
             world.add_phone(&user);
             users.push(user);
         }
@@ -64,10 +64,10 @@ impl Script {
     pub(super) fn run(&mut self) -> Vec<String> {
         self.begin_weather();
         for _ in 0..self.random.usize(15..40) {
-            let pause = Duration::from_millis(self.random.u64(0..PAUSE_MAX_MILLIS));
-            self.world.run_for(pause);
+            self.pause();
             self.play();
         }
+        self.burst();
         if self.weather != Weather::NoWakes {
             (self.world.network.phones, self.world.network.wakes) = Default::default();
         }
@@ -124,6 +124,23 @@ impl Script {
         self.world.run_for(QUIET);
         let late = format!("somebody is stale {bound:?} after the last change");
         is_late.then_some(late).into_iter().collect()
+    }
+
+    /// From nothing, so that things meet, to long enough for all to be heard.
+    fn pause(&mut self) {
+        let longest = self.random.choice([1, 10, PAUSE_MAX_MILLIS]).expect("some");
+        let pause = Duration::from_micros(self.random.u64(0..longest * 1_000));
+        self.world.run_for(pause);
+    }
+
+    /// Everybody publishes within a few milliseconds: the last states meet on their way.
+    fn burst(&mut self) {
+        for _ in 0..2 * self.users.len() {
+            let place = self.random.usize(0..self.users.len());
+            self.publish(place);
+            let pause = Duration::from_micros(self.random.u64(0..3_000));
+            self.world.run_for(pause);
+        }
     }
 
     /// One thing that somebody does.

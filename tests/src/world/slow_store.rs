@@ -1,6 +1,6 @@
 //! A store that takes its time: what is submitted happens a little later, and is told later still.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -23,16 +23,21 @@ struct State {
     is_quick: bool,
 }
 
-/// [`Inline`] behind two delays: until an operation is done, and until its completion is told. So
-/// other members see, and act upon, what the asker does not know yet. Both keep the order.
+/// [`Inline`] behind two delays: until an operation is done, and until its completion is told. So other
+/// members see, and act upon, what the asker does not know yet. Writes keep their order in both; reads have
+/// none, as beside a writer they are done by others.
 #[derive(Debug)]
 pub(super) struct SlowStore {
     inner: Inline,
     latency: Latency,
     journal: Journal,
     random: fastrand::Rng,
-    waiting: VecDeque<(Moment, Ticket, Operation)>,
-    done: VecDeque<(Moment, Completion)>,
+    waiting: BTreeMap<(Moment, u64), (Ticket, Operation)>,
+    done: BTreeMap<(Moment, u64), Completion>,
+    /// Tells apart what is due at one moment, and keeps its order.
+    count: u64,
+    last_write: Moment,
+    last_told: Moment,
 }
 
 impl Latency {
@@ -67,33 +72,40 @@ impl SlowStore {
             latency: latency.clone(),
             journal,
             random: fastrand::Rng::with_seed(seed),
-            waiting: VecDeque::new(),
-            done: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            done: BTreeMap::new(),
+            count: 0,
+            last_write: Moment::default(),
+            last_told: Moment::default(),
         };
         (store, latency)
     }
 
     fn tell_due(&self) {
-        let doing = self.waiting.front().map(|(due, ..)| *due);
-        let telling = self.done.front().map(|(due, _)| *due);
-        let next_due = doing.into_iter().chain(telling).min();
+        let doing = self.waiting.keys();
+        let next_due = doing.chain(self.done.keys()).min().map(|(due, _)| *due);
         self.latency.0.lock().expect("one thread").next_due = next_due;
     }
 
-    fn later(&mut self, last: Option<Moment>) -> Moment {
+    /// A moment not long from now, and none before `least`.
+    fn later(&mut self, least: Moment) -> Moment {
         let is_quick = self.latency.0.lock().expect("one thread").is_quick;
         let longest = if is_quick { 1 } else { LONGEST_MICROS };
         let delay = Duration::from_micros(self.random.u64(0..longest));
-        let due = self.latency.now().after(delay);
-        due.max(last.unwrap_or_default())
+        self.latency.now().after(delay).max(least)
+    }
+
+    fn place(&mut self, due: Moment) -> (Moment, u64) {
+        self.count += 1;
+        (due, self.count)
     }
 
     /// Does what is due.
     fn perform(&mut self, now: Moment) {
         let mut batch = Vec::new();
         let mut asked = BTreeMap::new();
-        let due = |(due, ..): &mut (Moment, Ticket, Operation)| *due <= now;
-        while let Some((_, ticket, operation)) = self.waiting.pop_front_if(due) {
+        while let Some(entry) = self.waiting.first_entry().filter(|it| it.key().0 <= now) {
+            let (ticket, operation) = entry.remove();
             asked.insert(ticket, operation.clone());
             batch.push((ticket, operation));
         }
@@ -105,26 +117,40 @@ impl SlowStore {
         let _ = self
             .inner
             .poll(&mut Context::from_waker(Waker::noop()), &mut finished);
-        // One batch is one transaction, told of at once.
-        let due = self.later(self.done.back().map(|(due, _)| *due));
+        // What was written in one transaction is told of at once.
+        self.last_told = self.later(self.last_told);
         for completion in finished {
             self.journal.entries().operations += 1;
-            if let (Some(operation), Ok(outcome)) =
-                (asked.get(&completion.ticket), &completion.result)
-            {
+            let operation = asked.get(&completion.ticket).expect("it was asked");
+            if let Ok(outcome) = &completion.result {
                 self.journal.note(now, operation, outcome);
             }
-            self.done.push_back((due, completion));
+            let due = if is_read(operation) {
+                self.later(now)
+            } else {
+                self.last_told
+            };
+            let place = self.place(due);
+            self.done.insert(place, completion);
         }
     }
 }
 
 impl Store for SlowStore {
     fn submit(&mut self, batch: &mut Vec<(Ticket, Operation)>) {
-        let due = self.later(self.waiting.back().map(|(due, ..)| *due));
-        let batch = batch.drain(..);
-        self.waiting
-            .extend(batch.map(|(ticket, operation)| (due, ticket, operation)));
+        let write = self.later(self.last_write);
+        // What is read after a write of the same batch sees it.
+        let mut least = Moment::default();
+        for (ticket, operation) in batch.drain(..) {
+            let due = if is_read(&operation) {
+                self.later(least)
+            } else {
+                (self.last_write, least) = (write, write);
+                write
+            };
+            let place = self.place(due);
+            self.waiting.insert(place, (ticket, operation));
+        }
         self.tell_due();
     }
 
@@ -132,8 +158,8 @@ impl Store for SlowStore {
         let now = self.latency.now();
         self.perform(now);
         let before = done.len();
-        while let Some((_, completion)) = self.done.pop_front_if(|(due, _)| *due <= now) {
-            done.push(completion);
+        while let Some(entry) = self.done.first_entry().filter(|it| it.key().0 <= now) {
+            done.push(entry.remove());
         }
         self.tell_due();
         if done.len() > before {
@@ -144,6 +170,12 @@ impl Store for SlowStore {
     }
 }
 
-/// A commit, or its answer, takes up to so long here: a busy disk's milliseconds, and more than a
-/// turn.
+fn is_read(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::Documents { .. } | Operation::Find { .. } | Operation::Sweep { .. }
+    )
+}
+
+/// A commit, or its answer, takes up to so long here: a busy disk's milliseconds, and more than a turn.
 const LONGEST_MICROS: u64 = 3_000;

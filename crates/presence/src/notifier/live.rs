@@ -24,6 +24,8 @@ pub(crate) struct Live {
     pub(super) resource: usize,
     /// The version last sent.
     pub(super) sent: Version,
+    /// What another server may have sent before: nothing older goes out (law 4).
+    pub(super) floor: Version,
     /// A NOTIFY is due whatever the version: a SUBSCRIBE was answered, or one went unanswered.
     pub(super) is_forced: bool,
     /// A write of the row is in flight: its CSeq base is about to change.
@@ -76,6 +78,7 @@ impl Live {
             && self.n + 1 < NUMBERS_PER_BASE
             && now >= self.not_before
             && resource.is_known()
+            && resource.version() >= self.floor
             && self.is_due(resource)
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use presently_pool::{Epoch, Kind};
 use presently_sip::{Now, WallTime};
-use presently_store::{Activated, Change, Operation, Outcome, Refused, Swept};
+use presently_store::{Activated, Change, Operation, Outcome, Refused};
 
 use super::{Asked, Server, TRY_AGAIN, Timer};
 use crate::actor::{Actor, State};
@@ -87,6 +87,7 @@ impl Server {
             if let Some(actor) = self.actors.get_mut(slot) {
                 actor.subscriptions.push(subscription);
             }
+            self.notifier.raise_floor(subscription, version);
             let version = version.max(self.early.heard(&resource));
             self.hear(&resource, version, out);
         }
@@ -305,61 +306,7 @@ impl Server {
             .map(|at: WallTime| now.moment.after(at.since(now.wall)));
         actor.timer = due.map(|due| self.wheel.arm(due, Timer::Actor(slot)));
     }
-
-    /// A sweep tells what wakes may have missed; the first one also which clients are ours.
-    pub(super) fn on_swept(
-        &mut self,
-        now: Now,
-        result: Result<Outcome, Refused>,
-        out: &mut Outputs,
-    ) {
-        self.is_sweeping = false;
-        let found = match result {
-            Ok(Outcome::Swept(found)) => found,
-            Err(Refused::Fenced) => {
-                self.is_fenced = true;
-                return;
-            }
-            Ok(_) | Err(_) => return,
-        };
-        let Swept {
-            counter,
-            changed,
-            clients,
-        } = found;
-        self.swept = counter;
-        for (resource, version) in changed {
-            let reads = out.operations.len();
-            self.hear(&resource, version, out);
-            let has_found = out.operations.len() > reads;
-            self.counters.sweeps_found += u64::from(has_found);
-        }
-        let ours = clients.into_iter().map(|(aor, _)| aor);
-        self.missing = ours.filter(|aor| !self.by_aor.contains_key(aor)).collect();
-        for _ in 0..ACTIVATIONS_AT_ONCE {
-            self.activate_missing(now, out);
-        }
-    }
-
-    /// Activates the next client that a sweep found without an actor.
-    fn activate_missing(&mut self, now: Now, out: &mut Outputs) {
-        while let Some(aor) = self.missing.pop() {
-            if !self.by_aor.contains_key(&aor) {
-                self.actor_of(
-                    now,
-                    presently_pool::ClientId::default(),
-                    &aor,
-                    Epoch::default(),
-                    out,
-                );
-                return;
-            }
-        }
-    }
 }
 
 /// After a restart or takeover nothing expires for this long.
 const GRACE: Duration = Duration::from_mins(1);
-/// Activations under way at a time after a start: paced, so that a request is not kept waiting
-/// behind all.
-const ACTIVATIONS_AT_ONCE: usize = 64;
