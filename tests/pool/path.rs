@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use presently_agent::Event;
-use presently_tests::program::{Caller, Metrics, Plan, Pool, Town, request, user_of};
+use presently_tests::program::{Caller, Metrics, Plan, Pool, Town, request, until, user_of};
 use serde_json::Value;
 
 /// What each server counts, by the order of their names.
@@ -373,5 +373,10 @@ fn a_request_of_nobody_known_is_assigned_and_a_refused_one_leaves_nothing() {
     ];
     let publish = request("PUBLISH", &uri, caller.at(), "UDP", &lines, "");
     assert_eq!(caller.ask(&publish).status(), Some(412));
-    assert_eq!(pool.clients(), [0, 0, 0]);
+    // The release follows the answer.
+    until(
+        "the assignment to be released",
+        Duration::from_secs(5),
+        || (pool.clients() == [0, 0, 0]).then_some(()),
+    );
 }

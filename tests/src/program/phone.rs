@@ -151,7 +151,7 @@ impl Town {
         // All of them, not only up to the first that is busy.
         self.phones
             .iter_mut()
-            .fold(false, |is_busy, phone| phone.turn() || is_busy)
+            .fold(false, |is_busy, phone| is_busy | phone.turn())
     }
 }
 
