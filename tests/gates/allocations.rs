@@ -43,7 +43,10 @@ fn a_notify_allocates_twice_at_most_and_a_subscription_is_small() {
         answered += in_answers;
     }
     println!("{notifies} NOTIFYs: {sent} allocations to send, {answered} to take the answers");
-    assert!((90..=110).contains(&notifies), "{notifies} are not about 100");
+    assert!(
+        (90..=110).contains(&notifies),
+        "{notifies} are not about 100"
+    );
     assert!(sent + answered <= 2 * notifies);
 
     let region = Region::new(ALLOCATOR);
@@ -54,7 +57,10 @@ fn a_notify_allocates_twice_at_most_and_a_subscription_is_small() {
     stage.pass(Duration::from_secs(40));
     let change = region.change();
     let kept = change.bytes_allocated - change.bytes_deallocated;
-    println!("{} bytes kept a subscription", kept / usize::from(SUBSCRIPTIONS));
+    println!(
+        "{} bytes kept a subscription",
+        kept / usize::from(SUBSCRIPTIONS)
+    );
 }
 
 /// Publishes; answers the NOTIFYs of the publisher's own server; gives the entity-tag.
@@ -63,7 +69,9 @@ fn publish(stage: &mut Stage, number: u32, tag: Option<&str>) -> String {
     stage.phone_sends(9, phones::publish(number, tag).as_bytes());
     let answer = stage.sent.messages().find(|(phone, _)| *phone == 9);
     let (_, answer) = answer.expect("the PUBLISH is answered at once");
-    let line = answer.lines().find_map(|line| line.strip_prefix("SIP-ETag: "));
+    let line = answer
+        .lines()
+        .find_map(|line| line.strip_prefix("SIP-ETag: "));
     let tag = line.expect("it succeeded").to_owned();
     answer_notifies(stage);
     tag
@@ -72,7 +80,11 @@ fn publish(stage: &mut Stage, number: u32, tag: Option<&str>) -> String {
 fn subscribe(stage: &mut Stage, watcher: u16, presentity: &str) {
     stage.clear();
     stage.phone_sends(watcher, phones::subscribe(watcher, presentity).as_bytes());
-    assert_eq!(answer_notifies(stage).0, 1, "the first NOTIFY comes at once");
+    assert_eq!(
+        answer_notifies(stage).0,
+        1,
+        "the first NOTIFY comes at once"
+    );
 }
 
 /// Answers every NOTIFY just sent: how many, and what taking the answers allocated.

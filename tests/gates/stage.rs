@@ -95,9 +95,8 @@ impl Stage {
     pub(crate) fn clear(&mut self) {
         let bytes = &self.sent.bytes;
         let kept = self.sent.to_members.drain(..);
-        self.out_of_band.extend(
-            kept.map(|(from, to, start, end)| (from, to, bytes[start..end].to_vec())),
-        );
+        self.out_of_band
+            .extend(kept.map(|(from, to, start, end)| (from, to, bytes[start..end].to_vec())));
         self.sent.to_phones.clear();
         self.sent.bytes.clear();
     }

@@ -266,8 +266,7 @@ impl Load {
             self.answer.extend_from_slice(line);
             self.answer.extend_from_slice(b"\r\n");
         }
-        self.answer
-            .extend_from_slice(b"Content-Length: 0\r\n\r\n");
+        self.answer.extend_from_slice(b"Content-Length: 0\r\n\r\n");
         self.network.send(socket, &self.answer);
         self.tally.notifies += 1;
         self.tally.notifies_in_load += u64::from(self.is_load);

@@ -94,9 +94,7 @@ struct Report {
 fn main() {
     let arguments = Arguments::parse();
     let mut load = Load::new(&arguments);
-    let phases = phases(&arguments)
-        .into_iter()
-        .map(|phase| load.run(&phase));
+    let phases = phases(&arguments).into_iter().map(|phase| load.run(&phase));
     let report = Report {
         scenario: arguments.scenario,
         users: arguments.users,

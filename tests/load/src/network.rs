@@ -32,7 +32,10 @@ impl Network {
         let address = |socket: &UdpSocket| socket.local_addr().expect("it is bound");
         Self {
             server,
-            ports: sockets.iter().map(|socket| address(socket).port()).collect(),
+            ports: sockets
+                .iter()
+                .map(|socket| address(socket).port())
+                .collect(),
             sockets,
             undelivered: 0,
         }

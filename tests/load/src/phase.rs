@@ -66,14 +66,23 @@ impl Load {
             self.rest(SETTLE);
         }
         let memory = Usage::of(&self.pids).memory_bytes as f64 - before.memory_bytes as f64;
-        self.report(phase, (stop - start) as f64 / 1e9, (after.cpu_us - before.cpu_us, memory))
+        self.report(
+            phase,
+            (stop - start) as f64 / 1e9,
+            (after.cpu_us - before.cpu_us, memory),
+        )
     }
 
     fn begin(&mut self, phase: &Phase) {
         self.kind = phase.kind;
         self.tally = Tally::default();
         let operation = Operation {
-            number: self.operations.iter().map(|one| one.number).max().unwrap_or(0),
+            number: self
+                .operations
+                .iter()
+                .map(|one| one.number)
+                .max()
+                .unwrap_or(0),
             ..Operation::default()
         };
         self.operations.clear();
@@ -158,7 +167,10 @@ impl Load {
         live.fold((0, 0), |(unseen, stale), (place, subscription)| {
             let is_unseen = subscription.seen < wanted(place);
             let is_stale = !is_unseen && subscription.shown < wanted(place);
-            (unseen + usize::from(is_unseen), stale + usize::from(is_stale))
+            (
+                unseen + usize::from(is_unseen),
+                stale + usize::from(is_stale),
+            )
         })
     }
 

@@ -47,7 +47,10 @@ fn memory_bytes(pid: u32) -> u64 {
 fn children() -> HashMap<u32, Vec<u32>> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        let pid = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
         let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
         // After the name in parentheses: state, parent.
         let parent = stat.rsplit(')').next().and_then(|rest| {

@@ -145,7 +145,11 @@ impl Writing {
             out.extend_from_slice(b";tag=");
             out.extend_from_slice(&subscription.to_tag);
         }
-        let expires = if kind == Kind::Unsubscribe { 0 } else { EXPIRES };
+        let expires = if kind == Kind::Unsubscribe {
+            0
+        } else {
+            EXPIRES
+        };
         put(
             out,
             format_args!(
