@@ -121,7 +121,8 @@ impl Notifier {
         self.arm(slot, bench);
     }
 
-    /// Nothing older than `version` goes out on a subscription: whoever held it before may have sent that.
+    /// Nothing older than `version` goes out on a subscription: whoever held it before may have
+    /// sent that.
     pub(crate) fn raise_floor(&mut self, slot: SubscriptionSlot, version: Version) {
         if let Some(live) = self.get_mut(slot) {
             live.floor = live.floor.max(version);

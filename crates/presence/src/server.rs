@@ -212,8 +212,8 @@ impl Server {
         }
     }
 
-    /// A link to another member lost its memory: what it would have said, of resources and of clients, is
-    /// read from the store.
+    /// A link to another member lost its memory: what it would have said, of resources and of
+    /// clients, is read from the store.
     pub fn sweep(&mut self, out: &mut Outputs) {
         self.sweeping.want_all();
         self.begin_sweep(out);
