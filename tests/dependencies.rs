@@ -1,5 +1,5 @@
-//! The gate on dependencies: every licence is one we may ship, and no crate is there in two versions unless it is listed
-//! with its reason.
+//! The gate on dependencies: every licence is one we may ship, and no crate is there in two
+//! versions unless it is listed with its reason.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -42,7 +42,8 @@ struct Package {
     licence: String,
 }
 
-/// Everything that normal and build dependencies bring to a Linux build; what only tests use is not shipped.
+/// Everything that normal and build dependencies bring to a Linux build; what only tests use is not
+/// shipped.
 fn packages() -> Vec<Package> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let output = Command::new(cargo)

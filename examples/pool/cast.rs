@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use presently::Phone;
-use presently_agent::{Agent, Event, Outputs};
+use presently_agent::{Agent, Event, Outputs, SubscriptionId};
 use presently_sip::{Aor, Now};
 use tokio::sync::mpsc;
 
@@ -11,9 +11,13 @@ use tokio::sync::mpsc;
 pub(crate) struct Actor {
     pub(crate) name: &'static str,
     pub(crate) aor: Aor,
+    /// Its subscriptions.
+    pub(crate) watches: Vec<SubscriptionId>,
     asks: mpsc::Sender<Ask>,
-    heard: mpsc::Receiver<(Instant, Event)>,
 }
+
+/// Who heard what, and when.
+pub(crate) type Heard = (&'static str, Instant, Event);
 
 type Ask = Box<dyn FnOnce(&mut Agent, Now, &mut Outputs) + Send>;
 
@@ -22,19 +26,19 @@ impl Actor {
     pub(crate) async fn enter(
         name: &'static str,
         pool: std::net::SocketAddr,
+        hearing: mpsc::Sender<Heard>,
     ) -> Result<Self, String> {
         let aor =
-            Aor::parse(&format!("sip:{name}@127.0.0.1")).map_err(|error| error.to_string())?;
+            Aor::parse(&format!("sip:{name}@example.com")).map_err(|error| error.to_string())?;
         let phone = Phone::open(aor.clone(), pool).await;
         let phone = phone.map_err(|error| error.to_string())?;
         let (asks, asked) = mpsc::channel(16);
-        let (hearing, heard) = mpsc::channel(256);
-        tokio::spawn(act(phone, asked, hearing));
+        tokio::spawn(act(name, phone, asked, hearing));
         Ok(Self {
             name,
             aor,
+            watches: Vec::new(),
             asks,
-            heard,
         })
     }
 
@@ -48,28 +52,13 @@ impl Actor {
         let _ = self.asks.send(Box::new(work)).await;
         asked_at
     }
-
-    /// Waits until the phone hears something that `read` understands.
-    pub(crate) async fn hear<T>(
-        &mut self,
-        mut read: impl FnMut(&Event) -> Option<T>,
-    ) -> Result<(Instant, T), String> {
-        while let Some((at, event)) = self.heard.recv().await {
-            if let Some(found) = read(&event) {
-                return Ok((at, found));
-            }
-            if is_failure(&event) {
-                return Err(format!("{} heard {event:?}", self.name));
-            }
-        }
-        Err(format!("the phone of {} broke", self.name))
-    }
 }
 
 async fn act(
+    name: &'static str,
     mut phone: Phone,
     mut asked: mpsc::Receiver<Ask>,
-    hearing: mpsc::Sender<(Instant, Event)>,
+    hearing: mpsc::Sender<Heard>,
 ) {
     loop {
         tokio::select! {
@@ -81,14 +70,16 @@ async fn act(
                 let Ok(event) = event else {
                     return;
                 };
-                // After the story nobody listens any more: the phone lives on, what it hears is dropped.
-                let _ = hearing.try_send((Instant::now(), event));
+                // After the story nobody listens any more: the phone lives on, what it hears is
+                // dropped.
+                let _ = hearing.try_send((name, Instant::now(), event));
             }
         }
     }
 }
 
-fn is_failure(event: &Event) -> bool {
+/// Whether the phone could not do what it was asked.
+pub(crate) fn is_failure(event: &Event) -> bool {
     matches!(
         event,
         Event::PublishFailed { .. }

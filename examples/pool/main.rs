@@ -1,9 +1,10 @@
 //! A pool at work: a balancer, three servers, a store, and four demo phones that play a short story
 //! over real sockets. Afterwards it stays up, so that a softphone can join.
 //!
-//! `cargo run --release --example pool` plays the story and stays. `-- --once` ends after the story;
-//! `-- --break-oob s2` closes the out-of-band socket of a server first, so that the story fails where
-//! its wakes would be needed.
+//! `cargo run --release --example pool` plays the story and stays. `-- --once` ends after the
+//! story, `-- --port 5070` starts the search for a port there (0 takes any); `-- --break-oob s2`
+//! closes the out-of-band socket of a server first, so that the story fails where its wakes would
+//! be needed.
 
 mod cast;
 mod scene;
@@ -67,33 +68,39 @@ impl Options {
 
 async fn play(options: &Options, folder: &Path) -> Result<(), String> {
     let store = folder.join("pool.db");
-    let (pool, port) = start(options.port, &store)?;
+    let pool = start(options.port, &store)?;
     print_pool(&pool, &store);
     if let Some(name) = &options.broken {
         pool.control().break_oob(name).await;
         println!("the out-of-band socket of {name} is closed: this story is going to fail");
     }
-    let address = ([127, 0, 0, 1], port).into();
-    let mut scene = Scene::open(address, &store, pool.control()).await?;
-    let told = story::tell(&mut scene).await;
-    if told.is_ok() && !options.is_once {
-        print_invitation(port, &store);
-        // Without a signal to wait for, it ends at once.
-        let _ = tokio::signal::ctrl_c().await;
-        println!();
-    }
-    drop(scene);
+    let told = tokio::select! {
+        told = tell(options, &pool, &store) => told,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
     pool.stop().map_err(|error| error.to_string())?;
-    println!("The pool has stopped.");
+    println!("\nThe pool has stopped.");
     told
 }
 
+/// Tells the story; afterwards it goes on for ever, unless it is told once.
+async fn tell(options: &Options, pool: &Running, store: &Path) -> Result<(), String> {
+    let (_, address) = pool.addresses().listen.first().ok_or("no listener")?;
+    let mut scene = Scene::open(*address, store, pool.control()).await?;
+    story::tell(&mut scene).await?;
+    if !options.is_once {
+        print_invitation(address.port(), store);
+        std::future::pending::<()>().await;
+    }
+    Ok(())
+}
+
 /// Starts the pool at `port`, or the next one that is free for UDP and TCP.
-fn start(port: u16, store: &Path) -> Result<(Running, u16), String> {
+fn start(port: u16, store: &Path) -> Result<Running, String> {
     let last = port.saturating_add(PORTS_TRIED);
     for candidate in port..=last {
         match presently::start(config(candidate, store)) {
-            Ok(pool) => return Ok((pool, candidate)),
+            Ok(pool) => return Ok(pool),
             Err(error) if error.is_address_taken() => {
                 println!(
                     "127.0.0.1:{candidate} is taken by another program; trying the next port."
@@ -148,22 +155,26 @@ fn print_pool(pool: &Running, store: &Path) {
 }
 
 fn print_invitation(port: u16, store: &Path) {
+    let outbound = format!("outbound=\"sip:127.0.0.1:{port};transport=udp\"");
+    let parameters = "regint=600;pubint=600;mwi=no;auth_pass=none";
     println!(
         "
-The pool stays up: join it with a softphone on this machine. alice is online, dave is not.
+The pool stays up: join it with a softphone on this machine. alice is online, carol is not.
 
-baresip: put these lines into its files, start it, and look at the contacts (/contacts)
-  ~/.baresip/accounts   <sip:eve@127.0.0.1:{port}>;auth_pass=none;mwi=no;pubint=600
-  ~/.baresip/contacts   \"Alice\" <sip:alice@127.0.0.1>;presence=p2p
-  ~/.baresip/config     module_app presence.so
+baresip: put these lines into its files, start it, and look at its contacts (key C)
+  ~/.baresip/accounts   <sip:eve@example.com>;{outbound};{parameters}
+  ~/.baresip/contacts   \"Alice\" <sip:alice@example.com>;presence=p2p
+  ~/.baresip/config     module_app contact.so
+                        module_app presence.so
 
-Linphone: add a SIP account and a contact
-  username eve, domain 127.0.0.1:{port}, transport UDP, no password, publish presence on
-  contact sip:alice@127.0.0.1 with \"show presence\"
+Linphone: add an account and a contact
+  SIP address sip:eve@example.com, no password, publish presence on
+  server address sip:127.0.0.1:{port};transport=udp, outbound proxy on
+  contact sip:alice@example.com, show presence status
 
 From another terminal
-  presently watch sip:alice@127.0.0.1 --pool 127.0.0.1:{port} --as sip:eve@127.0.0.1
-  presently publish sip:eve@127.0.0.1 --pool 127.0.0.1:{port} --open --note hello
+  presently watch sip:alice@example.com --pool 127.0.0.1:{port} --as sip:eve@example.com
+  presently publish sip:eve@example.com --pool 127.0.0.1:{port} --open --note hello
   presently status --store sqlite:{store}
 
 Ctrl-C ends it.",

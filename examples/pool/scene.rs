@@ -4,25 +4,22 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use presently::{Control, Reading};
+use presently_agent::Event;
 use presently_pool::{MemberId, Role};
 use presently_sip::Aor;
+use tokio::sync::mpsc;
 
-use crate::cast::Actor;
+use crate::cast::{Actor, Heard, is_failure};
 
 /// The pool as the story sees it.
 pub(crate) struct Scene {
-    pub(crate) actors: Vec<Actor>,
+    actors: Vec<Actor>,
+    heard: mpsc::Receiver<Heard>,
     store: Reading,
     control: Control,
-}
-
-/// What one server had been woken by.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Woken {
-    pub(crate) datagrams: u64,
-    pub(crate) wakes: u64,
 }
 
 impl Scene {
@@ -32,12 +29,14 @@ impl Scene {
         control: Control,
     ) -> Result<Self, String> {
         let store = Reading::open(store).map_err(|error| error.to_string())?;
+        let (hearing, heard) = mpsc::channel(256);
         let mut actors = Vec::new();
         for name in CAST {
-            actors.push(Actor::enter(name, pool).await?);
+            actors.push(Actor::enter(name, pool, hearing.clone()).await?);
         }
         Ok(Self {
             actors,
+            heard,
             store,
             control,
         })
@@ -49,6 +48,45 @@ impl Scene {
         actors
             .find(|actor| actor.name == name)
             .expect("one of the cast")
+    }
+
+    /// Waits until each server serves and has looked through the store for what came before it:
+    /// what it says afterwards it was woken for.
+    pub(crate) async fn settle(&self) -> Result<(), String> {
+        let mut looks = tokio::time::interval(Duration::from_millis(10));
+        loop {
+            looks.tick().await;
+            let snapshot = self.control.snapshot().await;
+            let snapshot = snapshot.ok_or("the pool does not answer")?;
+            let mut servers = snapshot.servers.iter();
+            if snapshot.is_ready && servers.all(|server| server.counters.sweeps > 0) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next thing that a phone hears.
+    pub(crate) async fn hear(&mut self) -> Result<Heard, String> {
+        let heard = self.heard.recv().await.ok_or("the phones broke")?;
+        let (name, _, event) = &heard;
+        if is_failure(event) {
+            return Err(format!("{name} heard {event:?}"));
+        }
+        Ok(heard)
+    }
+
+    /// The next thing that the phone of `name` hears and `read` understands.
+    pub(crate) async fn hear_of<T>(
+        &mut self,
+        name: &str,
+        read: impl Fn(&Event) -> Option<T>,
+    ) -> Result<(Instant, T), String> {
+        loop {
+            let (who, at, event) = self.hear().await?;
+            if let Some(found) = read(&event).filter(|_| who == name) {
+                return Ok((at, found));
+            }
+        }
     }
 
     /// From the store: the server of `client`.
@@ -98,20 +136,15 @@ impl Scene {
         Ok(texts.join(", "))
     }
 
-    /// From the metrics: what each server has been woken by up to now.
-    pub(crate) async fn woken(&self) -> Result<BTreeMap<String, Woken>, String> {
+    /// From the metrics: how many datagrams with wakes each server has taken up to now.
+    pub(crate) async fn woken(&self) -> Result<BTreeMap<String, u64>, String> {
         let snapshot = self
             .control
             .snapshot()
             .await
             .ok_or("the pool does not answer")?;
-        let servers = snapshot.servers.iter().map(|server| {
-            let woken = Woken {
-                datagrams: server.links.frames_taken,
-                wakes: server.counters.wakes_received,
-            };
-            (server.name.to_string(), woken)
-        });
+        let servers = snapshot.servers.iter();
+        let servers = servers.map(|server| (server.name.to_string(), server.links.frames_taken));
         Ok(servers.collect())
     }
 }

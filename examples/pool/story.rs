@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use presently_agent::{Event, pidf, read_pidf};
-use presently_sip::Aor;
+use presently_agent::{Event, SubscriptionId, pidf, read_pidf};
 
-use crate::scene::{Scene, Woken};
+use crate::scene::Scene;
 
 /// Plays it and prints what was seen.
 ///
@@ -14,6 +13,7 @@ use crate::scene::{Scene, Woken};
 ///
 /// What did not happen in time.
 pub(crate) async fn tell(scene: &mut Scene) -> Result<(), String> {
+    within("the servers begin", scene.settle()).await?;
     println!("\n1. Four phones log on; each gets the server with the fewest clients.");
     for name in ["alice", "bob", "carol", "dave"] {
         within(&format!("{name} logs on"), log_on(scene, name)).await?;
@@ -33,11 +33,12 @@ pub(crate) async fn tell(scene: &mut Scene) -> Result<(), String> {
     println!("\n4. alice changes her mind.");
     let news = News::open("alice", "on the phone");
     within("alice publishes again", publish(scene, &news, &everybody)).await?;
-    println!("\n5. alice watches dave; dave comes and goes.");
-    within("alice watches dave", watch(scene, "alice", "dave")).await?;
-    let news = News::open("dave", "at work");
-    within("dave publishes", publish(scene, &news, &["alice"])).await?;
-    within("dave goes offline", go_offline(scene, "dave", "alice")).await?;
+    println!("\n5. alice watches carol, who publishes and then goes offline with all she had.");
+    within("alice watches carol", watch(scene, "alice", "carol")).await?;
+    let news = News::open("carol", "at work");
+    within("carol publishes", publish(scene, &news, &["alice"])).await?;
+    let leaving = go_offline(scene, "carol", "alice");
+    within("carol goes offline", leaving).await?;
     println!("\nThat was the story.");
     Ok(())
 }
@@ -71,7 +72,7 @@ async fn log_on(scene: &mut Scene, name: &str) -> Result<(), String> {
         .ask(|agent, now, out| agent.register(now, 600, out))
         .await;
     let registered = |event: &Event| matches!(event, Event::Registered { .. }).then_some(());
-    let (at, ()) = actor.hear(registered).await?;
+    let (at, ()) = scene.hear_of(name, registered).await?;
     let server = scene.server_of(&aor)?;
     let clients = scene.clients()?;
     println!(
@@ -89,94 +90,155 @@ async fn watch(scene: &mut Scene, watcher: &str, presentity: &str) -> Result<(),
             agent.subscribe(now, &target, PACKAGE, 600, &[PIDF], out);
         })
         .await;
-    let (at, state) = actor.hear(|event| shown(event, |_| true)).await?;
+    let (at, (id, state)) = scene
+        .hear_of(watcher, |event| {
+            Some((id_of(event)?, shown(event, &|_: &str| true)?))
+        })
+        .await?;
     let span = span(asked, at);
     println!("   {watcher:<6} was told after {span} that {presentity} is {state}");
+    scene.actor(watcher).watches.push(id);
     Ok(())
 }
 
-/// Publishes, then shows the answer, the version, who was told, and which servers were woken for it.
+/// Publishes, and waits until the publisher has its answer and each of `watchers` was told.
 async fn publish(scene: &mut Scene, news: &News, watchers: &[&str]) -> Result<(), String> {
     let before = scene.woken().await?;
     let actor = scene.actor(news.presentity);
-    let aor = actor.aor.clone();
-    let body = pidf(&aor, true, Some(news.note));
+    let body = pidf(&actor.aor, true, Some(news.note));
     let asked = actor
         .ask(move |agent, now, out| agent.publish(now, PACKAGE, PIDF, body, 600, out))
         .await;
-    let published = |event: &Event| matches!(event, Event::Published { .. }).then_some(());
-    let (at, ()) = actor.hear(published).await?;
-    print_commit(scene, news.presentity, &aor, span(asked, at))?;
-    for watcher in watchers {
-        let is_news = |text: &str| text.contains(news.note);
-        let heard = scene
-            .actor(watcher)
-            .hear(|event| shown(event, is_news))
-            .await;
-        print_told(scene, watcher, asked, heard?)?;
-    }
-    print_woken(&before, &scene.woken().await?);
-    Ok(())
+    let published = |event: &Event| matches!(event, Event::Published { .. });
+    let is_news = |text: &str| text.contains(news.note);
+    let change = Change::of(news.presentity, asked, watchers);
+    change.follow(scene, published, is_news, &before).await
 }
 
 async fn go_offline(scene: &mut Scene, name: &str, watcher: &str) -> Result<(), String> {
     let before = scene.woken().await?;
     let actor = scene.actor(name);
-    let aor = actor.aor.clone();
+    let watches = std::mem::take(&mut actor.watches);
     let asked = actor
-        .ask(|agent, now, out| {
+        .ask(move |agent, now, out| {
+            for watch in watches {
+                agent.unsubscribe(now, watch, out);
+            }
             agent.unpublish(now, PACKAGE, out);
             agent.unregister(now, out);
         })
         .await;
-    let gone = |event: &Event| matches!(event, Event::Unregistered).then_some(());
-    let (at, ()) = actor.hear(gone).await?;
-    print_commit(scene, name, &aor, span(asked, at))?;
+    let gone = |event: &Event| matches!(event, Event::Unregistered);
     let is_closed = |text: &str| text.starts_with("closed");
-    let heard = scene
-        .actor(watcher)
-        .hear(|event| shown(event, is_closed))
-        .await;
-    print_told(scene, watcher, asked, heard?)?;
-    print_woken(&before, &scene.woken().await?);
+    let change = Change::of(name, asked, &[watcher]);
+    change.follow(scene, gone, is_closed, &before).await?;
     println!("   clients: {}", scene.clients()?);
     Ok(())
 }
 
-fn print_commit(scene: &mut Scene, name: &str, aor: &Aor, span: String) -> Result<(), String> {
-    let (server, version) = (scene.server_of(aor)?, scene.version_of(aor)?);
-    println!("   {name} has the answer after {span}; committed by {server} as version {version}");
-    Ok(())
-}
-
-fn print_told(
-    scene: &mut Scene,
-    watcher: &str,
+/// A change on its way to the watchers.
+struct Change<'a> {
+    presentity: &'a str,
     asked: Instant,
-    (at, state): (Instant, String),
-) -> Result<(), String> {
-    let aor = scene.actor(watcher).aor.clone();
-    let server = scene.server_of(&aor)?;
-    let span = span(asked, at);
-    println!("   {watcher:<6} at {server} was told after {span}: {state}");
-    Ok(())
+    watchers: Vec<&'a str>,
+    answered: Option<Instant>,
+    told: Vec<(&'a str, Instant, String)>,
 }
 
-fn print_woken(before: &BTreeMap<String, Woken>, after: &BTreeMap<String, Woken>) {
-    for (server, now) in after {
-        let then = before.get(server).copied().unwrap_or_default();
-        let datagrams = now.datagrams.saturating_sub(then.datagrams);
-        let wakes = now.wakes.saturating_sub(then.wakes);
-        if datagrams > 0 || wakes > 0 {
-            println!("   {server} was woken by {datagrams} datagram(s), {wakes} wake(s)");
-        } else {
-            println!("   {server} was not woken");
+impl<'a> Change<'a> {
+    fn of(presentity: &'a str, asked: Instant, watchers: &[&'a str]) -> Self {
+        Self {
+            presentity,
+            asked,
+            watchers: watchers.to_vec(),
+            answered: None,
+            told: Vec::new(),
         }
+    }
+
+    /// Waits for everybody, for two seconds, and shows what was heard, also when somebody is
+    /// missing.
+    async fn follow(
+        mut self,
+        scene: &mut Scene,
+        is_answer: impl Fn(&Event) -> bool,
+        is_news: impl Fn(&str) -> bool,
+        before: &BTreeMap<String, u64>,
+    ) -> Result<(), String> {
+        let hearing = self.hear(scene, is_answer, is_news);
+        // Only heard here and looked up afterwards: a look into the store would delay the next
+        // line.
+        let in_time = tokio::time::timeout(HEARING_BOUND, hearing).await;
+        self.print(scene)?;
+        print_woken(before, &scene.woken().await?);
+        let is_told = |name: &&&str| self.told.iter().any(|(told, ..)| told == *name);
+        let missing: Vec<_> = self
+            .watchers
+            .iter()
+            .filter(|name| !is_told(name))
+            .copied()
+            .collect();
+        match in_time {
+            Ok(heard) => heard,
+            Err(_) => Err(format!("within 2 s nobody told {}", missing.join(", "))),
+        }
+    }
+
+    async fn hear(
+        &mut self,
+        scene: &mut Scene,
+        is_answer: impl Fn(&Event) -> bool,
+        is_news: impl Fn(&str) -> bool,
+    ) -> Result<(), String> {
+        while self.answered.is_none() || self.told.len() < self.watchers.len() {
+            let (name, at, event) = scene.hear().await?;
+            if name == self.presentity && is_answer(&event) {
+                self.answered = Some(at);
+            }
+            let is_waiting = self.told.iter().all(|(told, ..)| *told != name);
+            let watcher = self.watchers.iter().find(|watcher| **watcher == name);
+            if let (Some(watcher), true) = (watcher, is_waiting) {
+                self.told
+                    .extend(shown(&event, &is_news).map(|state| (*watcher, at, state)));
+            }
+        }
+        Ok(())
+    }
+
+    fn print(&self, scene: &mut Scene) -> Result<(), String> {
+        if let Some(at) = self.answered {
+            let (name, span) = (self.presentity, span(self.asked, at));
+            let aor = scene.actor(name).aor.clone();
+            let (server, version) = (scene.server_of(&aor)?, scene.version_of(&aor)?);
+            let place = format!("version {version}, {name} at {server}");
+            println!("   {name:<6} has the answer after {span}; the store: {place}");
+        }
+        for (name, at, state) in &self.told {
+            let aor = scene.actor(name).aor.clone();
+            let server = scene.server_of(&aor)?;
+            let span = span(self.asked, *at);
+            println!("   {name:<6} at {server} was told after {span}: {state}");
+        }
+        Ok(())
     }
 }
 
+fn print_woken(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) {
+    let texts = after.iter().map(|(server, now)| {
+        let then = before.get(server).copied().unwrap_or_default();
+        let datagrams = now.saturating_sub(then);
+        match datagrams {
+            0 => format!("{server} by none"),
+            1 => format!("{server} by 1 datagram"),
+            more => format!("{server} by {more} datagrams"),
+        }
+    });
+    let texts: Vec<_> = texts.collect();
+    println!("   woken: {}", texts.join(", "));
+}
+
 /// The state that a NOTIFY shows, if `is_wanted` takes it.
-fn shown(event: &Event, is_wanted: impl Fn(&str) -> bool) -> Option<String> {
+fn shown(event: &Event, is_wanted: &impl Fn(&str) -> bool) -> Option<String> {
     let Event::Notified(notified) = event else {
         return None;
     };
@@ -189,6 +251,13 @@ fn shown(event: &Event, is_wanted: impl Fn(&str) -> bool) -> Option<String> {
     is_wanted(&text).then_some(text)
 }
 
+fn id_of(event: &Event) -> Option<SubscriptionId> {
+    match event {
+        Event::Notified(notified) => Some(notified.id),
+        _ => None,
+    }
+}
+
 fn span(from: Instant, to: Instant) -> String {
     let span = to.saturating_duration_since(from);
     format!("{:.1} ms", span.as_secs_f64() * 1_000.0)
@@ -198,3 +267,5 @@ const PACKAGE: &str = "presence";
 const PIDF: &str = "application/pidf+xml";
 /// Far above what a healthy pool needs, far below the slow sweep that would hide a lost wake.
 const STEP_BOUND: Duration = Duration::from_secs(2);
+/// The rest of a step's time is for saying what was heard.
+const HEARING_BOUND: Duration = Duration::from_millis(1_900);

@@ -1,5 +1,6 @@
 //! Goal: a user's devices belong together, and the last log-off is the user's (R26, R27).
-//! Method: two devices, a watcher elsewhere; the store, the counts and the watcher's phone are looked at.
+//! Method: two devices, a watcher elsewhere; the store, the counts and the watcher's phone are
+//! looked at.
 
 use presently_tests::world::World;
 

@@ -1,6 +1,6 @@
-//! Goal: a change reaches every watcher through the store and one wake for each server (R7–R13, R15–R18).
-//! Method: a publisher at one server, watchers at it and at others; the store, the decoded datagrams and the
-//! servers' counts are looked at.
+//! Goal: a change reaches every watcher through the store and one wake for each server (R7–R13,
+//! R15–R18). Method: a publisher at one server, watchers at it and at others; the store, the
+//! decoded datagrams and the servers' counts are looked at.
 
 use std::time::Duration;
 

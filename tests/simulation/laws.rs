@@ -1,6 +1,7 @@
 //! Goal: laws 1–6 of the design hold in runs that nobody thought of.
-//! Method: a seed makes a pool, phones, faults and a script; when the faults have ended and a quiet time has
-//! passed, every law is checked. `PRESENTLY_SEEDS=n` runs n seeds, `PRESENTLY_SEED=n` replays one.
+//! Method: a seed makes a pool, phones, faults and a script; when the faults have ended and a quiet
+//! time has passed, every law is checked. `PRESENTLY_SEEDS=n` runs n seeds, `PRESENTLY_SEED=n`
+//! replays one.
 
 mod script;
 

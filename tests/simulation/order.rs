@@ -1,5 +1,5 @@
-//! Goal: versions only grow, the last one arrives, and nothing is applied twice (R19, R20, R24, R25).
-//! Method: floods, repeats and races, each race at many offsets.
+//! Goal: versions only grow, the last one arrives, and nothing is applied twice (R19, R20, R24,
+//! R25). Method: floods, repeats and races, each race at many offsets.
 
 use std::time::Duration;
 

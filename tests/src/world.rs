@@ -1,5 +1,5 @@
-//! The whole pool in one thread under one seed: hosts, phones, a store that takes its time, a network that
-//! loses, repeats and reorders, and one virtual clock.
+//! The whole pool in one thread under one seed: hosts, phones, a store that takes its time, a
+//! network that loses, repeats and reorders, and one virtual clock.
 //!
 //! Nothing here sleeps or reads a clock. A failure prints its seed, and the seed replays it.
 
@@ -9,6 +9,7 @@ mod ledger;
 mod network;
 mod phone;
 mod pool;
+mod raw;
 mod slow_store;
 mod wakes;
 
@@ -28,6 +29,7 @@ pub use self::journal::{Assigned, Document, Entries, Journal};
 pub use self::ledger::{Ledger, Linked, Sent};
 pub use self::network::{Faults, Network, Packet};
 pub use self::phone::Phone;
+pub use self::raw::Heard;
 use self::slow_store::Latency;
 pub use self::wakes::{Signals, Wakes};
 
@@ -57,6 +59,8 @@ pub struct World {
     arrangement: Arrangement,
     weights: Vec<u32>,
     hosts: Vec<Node>,
+    /// What reached addresses without a phone.
+    heard: Vec<Heard>,
     now: Moment,
     /// A turn that is due though no machine waits for it.
     nudge: Option<Moment>,
@@ -95,6 +99,7 @@ impl World {
             arrangement,
             weights: weights.to_vec(),
             hosts: Vec::new(),
+            heard: Vec::new(),
             now: Moment(1_000_000),
             nudge: None,
             steps: 0,
@@ -268,9 +273,12 @@ impl World {
             }
             Packet::ToPhone { to, bytes } => {
                 let place = self.phones.iter().position(|phone| phone.address == to);
-                if let Some(place) = place {
-                    self.phones[place].handle_message(now, &bytes);
-                    self.collect(place);
+                match place {
+                    Some(place) => {
+                        self.phones[place].handle_message(now, &bytes);
+                        self.collect(place);
+                    }
+                    None => self.hear_raw(to, &bytes),
                 }
             }
             Packet::ToMember { from, to, bytes } => {

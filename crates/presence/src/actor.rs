@@ -1,5 +1,5 @@
-//! One client as its distinguished server holds it: bindings, publications, what it watches, and the
-//! requests that wait for the one before.
+//! One client as its distinguished server holds it: bindings, publications, what it watches, and
+//! the requests that wait for the one before.
 //!
 //! ```text
 //!                    Activated                 a request that writes
@@ -26,8 +26,8 @@ pub(crate) struct Actor {
     pub(crate) client: ClientId,
     pub(crate) epoch: Epoch,
     pub(crate) activation: u32,
-    /// The epoch under which the client is said to have been given to a server: when it is above ours, the
-    /// store is asked whose it is.
+    /// The epoch under which the client is said to have been given to a server: when it is above
+    /// ours, the store is asked whose it is.
     pub(crate) moved: Epoch,
     pub(crate) state: State,
     /// Requests in order of arrival, bounded by the configuration.
@@ -120,6 +120,6 @@ impl Actor {
     }
 }
 
-/// Removals that one client can do within the repeat window and still have repeated from memory; past it
-/// only the transaction's own answer is left.
+/// Removals that one client can do within the repeat window and still have repeated from memory;
+/// past it only the transaction's own answer is left.
 const REPEATS_MAX: usize = 64;

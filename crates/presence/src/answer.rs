@@ -41,6 +41,11 @@ impl Refusal {
         Self::with(489, "Allow-Events", names.join(", "))
     }
 
+    /// RFC 3261 §8.2.3: no coding is undone here.
+    pub(crate) fn bad_encoding() -> Self {
+        Self::with(415, "Accept-Encoding", "identity".to_owned())
+    }
+
     pub(crate) fn bad_request() -> Self {
         Self::plain(400)
     }
@@ -51,6 +56,11 @@ impl Refusal {
             BodyRefused::Unsupported => Self::with(415, "Accept", types.join(", ")),
             other => Self::plain(other.status()),
         }
+    }
+
+    /// RFC 3261 §8.2.2.2.
+    pub(crate) fn merged() -> Self {
+        Self::plain(482)
     }
 
     /// RFC 3261 §8.2.1.
@@ -98,6 +108,11 @@ impl Refusal {
     /// A bound is reached (RFC 3261 §21.5.4).
     pub(crate) fn unavailable(retry_after_secs: u64) -> Self {
         Self::with(503, "Retry-After", retry_after_secs.to_string())
+    }
+
+    /// No body is read in such a request: Accept is empty (RFC 3261 §8.2.3, §20.1).
+    pub(crate) fn unread_body() -> Self {
+        Self::with(415, "Accept", String::new())
     }
 
     /// The user has no binding (RFC 3261 §21.4.18).

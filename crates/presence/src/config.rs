@@ -45,8 +45,8 @@ pub struct Config {
     pub hold: Duration,
     /// How often the store is swept for what a wake should have said.
     pub sweep_every: Duration,
-    /// Least time between two NOTIFYs of a subscription; 0 sends every change at once (a departure from
-    /// RFC 3856 §6.10, because a lamp that lags five seconds is taken for broken).
+    /// Least time between two NOTIFYs of a subscription; 0 sends every change at once (a departure
+    /// from RFC 3856 §6.10, because a lamp that lags five seconds is taken for broken).
     pub notify_min_interval: Duration,
 }
 
@@ -73,8 +73,8 @@ impl Config {
 /// Bounds of what is granted, in seconds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Expires {
-    /// Below it a request is refused with 423 (RFC 3261 §21.4.17). 30 s stops a flood of refreshes and
-    /// suits every phone seen.
+    /// Below it a request is refused with 423 (RFC 3261 §21.4.17). 30 s stops a flood of refreshes
+    /// and suits every phone seen.
     pub min_secs: u32,
     /// Granted when nothing was asked (RFC 3856 §6.4).
     pub default_secs: u32,
@@ -97,8 +97,8 @@ impl Expires {
     ///
     /// # Errors
     ///
-    /// The least that would be granted, when less was asked: 423 with Min-Expires. The RFC lets only
-    /// intervals below an hour be refused (RFC 3261 §10.3 step 7, RFC 6665 §4.2.1.1).
+    /// The least that would be granted, when less was asked: 423 with Min-Expires. The RFC lets
+    /// only intervals below an hour be refused (RFC 3261 §10.3 step 7, RFC 6665 §4.2.1.1).
     pub fn grant(&self, asked: Option<u32>) -> Result<u32, u32> {
         match asked {
             None => Ok(self.default_secs.min(self.max_secs)),

@@ -1,10 +1,10 @@
-//! A presence server as a machine: registrar, compositor, notifier and relay for the clients that the
-//! pool assigns to it. No socket, clock or randomness.
+//! A presence server as a machine: registrar, compositor, notifier and relay for the clients that
+//! the pool assigns to it. No socket, clock or randomness.
 //!
-//! [`Server`] takes what a balancer hands over, what the store answers and what other servers wake it
-//! for, and writes what it wants done into [`Outputs`]. What each request does is a pure decision:
-//! [`registrar::decide`], [`publication::decide`], [`subscription::decide`]. What a document says is up
-//! to its [`package::EventPackage`]; third parties add their own.
+//! [`Server`] takes what a balancer hands over, what the store answers and what other servers wake
+//! it for, and writes what it wants done into [`Outputs`]. What each request does is a pure
+//! decision: [`registrar::decide`], [`publication::decide`], [`subscription::decide`]. What a
+//! document says is up to its [`package::EventPackage`]; third parties add their own.
 
 mod actor;
 mod answer;

@@ -1,8 +1,9 @@
-//! The notifier: subscriptions and the resources they watch, and at most one NOTIFY in flight for each.
+//! The notifier: subscriptions and the resources they watch, and at most one NOTIFY in flight for
+//! each.
 //!
-//! A resource is read from the store once for all its watchers here. A subscription is due a NOTIFY when
-//! its resource has come further than what it was last sent, when a SUBSCRIBE was just answered, or when it
-//! has ended; while one is unanswered newer versions collapse into the next.
+//! A resource is read from the store once for all its watchers here. A subscription is due a NOTIFY
+//! when its resource has come further than what it was last sent, when a SUBSCRIBE was just
+//! answered, or when it has ended; while one is unanswered newer versions collapse into the next.
 
 mod in_flight;
 mod live;
@@ -113,13 +114,15 @@ impl Notifier {
         live.n = 0;
         live.is_frozen = false;
         live.is_forced = true;
+        live.ending = None;
         live.timeouts = 0;
         // A refresh shows that the phone is there: no pause after an earlier failure.
         live.not_before = bench.now.moment;
         self.arm(slot, bench);
     }
 
-    /// Nothing older than `version` goes out on a subscription: whoever held it before may have sent that.
+    /// Nothing older than `version` goes out on a subscription: whoever held it before may have
+    /// sent that.
     pub(crate) fn raise_floor(&mut self, slot: SubscriptionSlot, version: Version) {
         if let Some(live) = self.get_mut(slot) {
             live.floor = live.floor.max(version);
@@ -133,13 +136,13 @@ impl Notifier {
         }
     }
 
-    /// The row is gone from the store: one last NOTIFY, then the slot is free.
+    /// The row is gone from the store: one last NOTIFY, then the slot is free. A subscriber that
+    /// has said itself that it is gone gets none.
     pub(crate) fn end(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) {
         let Some(live) = self.get_mut(slot) else {
             return;
         };
-        if live.ending.is_some() {
-            // The subscriber said itself that it is gone, or was given up: no more is sent to it.
+        if live.ending == Some(Ending::Gone) {
             self.forget(slot, bench.wheel);
             return;
         }
@@ -199,7 +202,8 @@ impl Notifier {
             return Reading::Done;
         };
         let reading = resource.learn(document);
-        // The list is lent out while each of its watchers advances; nothing joins or leaves meanwhile.
+        // The list is lent out while each of its watchers advances; nothing joins or leaves
+        // meanwhile.
         let watchers = std::mem::take(&mut resource.watchers);
         for slot in &watchers {
             self.advance(*slot, bench);
@@ -281,7 +285,8 @@ impl Notifier {
             return self.give_up(slot, bench);
         }
         if status >= 300 {
-            // Any other refusal does not end it (RFC 6665 §4.2.2): the newest state is tried again later.
+            // Any other refusal does not end it (RFC 6665 §4.2.2): the newest state is tried again
+            // later.
             let pause = retry_after.map_or(RETRY_AFTER, |secs| Duration::from_secs(secs.into()));
             live.is_forced = true;
             live.not_before = now.after(pause.min(RETRY_AFTER_MAX));
@@ -330,8 +335,9 @@ impl Notifier {
         Wish::Nothing
     }
 
-    /// 64·T1 without an answer. One lost NOTIFY must not cost a lamp (a slow phone, a short cut): it is
-    /// tried again after a pause, and given up after some in a row (RFC 6665 §4.2.2 lets policy decide).
+    /// 64·T1 without an answer. One lost NOTIFY must not cost a lamp (a slow phone, a short cut):
+    /// it is tried again after a pause, and given up after some in a row (RFC 6665 §4.2.2 lets
+    /// policy decide).
     fn on_unanswered(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) -> Wish {
         bench.counters.notifies_timed_out += 1;
         let Some(live) = self.get_mut(slot) else {
@@ -361,7 +367,7 @@ impl Notifier {
             self.forget(slot, bench.wheel);
             return Wish::Nothing;
         };
-        live.ending = Some(Ending::Timeout);
+        live.ending = Some(Ending::Gone);
         live.is_frozen = true;
         Wish::Remove(slot, actor)
     }
@@ -395,8 +401,8 @@ impl Notifier {
         place
     }
 
-    /// Arms the one timer of a subscription for the earliest thing it waits for. A timer that is early
-    /// enough is left alone: it fires, finds nothing due, and arms itself again.
+    /// Arms the one timer of a subscription for the earliest thing it waits for. A timer that is
+    /// early enough is left alone: it fires, finds nothing due, and arms itself again.
     fn arm(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) {
         let Some(live) = usize::try_from(slot.0)
             .ok()
@@ -433,3 +439,6 @@ const RETRY_AFTER: Duration = Duration::from_secs(30);
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(10);
 /// NOTIFYs in a row without an answer, 64·T1 each, before a subscription is given up.
 const TIMEOUTS_MAX: u8 = 3;
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,5 @@
-//! One write of one client's actor: what is asked of the store, and what becomes true with its outcome.
+//! One write of one client's actor: what is asked of the store, and what becomes true with its
+//! outcome.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -152,8 +153,8 @@ pub(crate) fn expire(actor: &Actor, now: WallTime, changes: &mut Vec<Change>) ->
     plan
 }
 
-/// Last binding gone: publications received over the flow of one of the client's bindings go, others stay
-/// (design: a phone that vanished takes its own word with it, a gateway's stays).
+/// Last binding gone: publications received over the flow of one of the client's bindings go,
+/// others stay (design: a phone that vanished takes its own word with it, a gateway's stays).
 pub(crate) fn drop_with_flows(
     actor: &Actor,
     plan: &mut Plan,

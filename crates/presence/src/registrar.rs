@@ -302,3 +302,6 @@ fn user_agent(message: &Message<'_>) -> Arc<str> {
 }
 
 const USER_AGENT_CHARS: usize = 64;
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! A presence server as a machine: it hosts the actors of its clients and notifies their dialogs.
 //!
-//! Inputs are requests and responses handed over by a balancer, completions of the store, wakes from
-//! other servers, and time; everything it wants done is written into [`Outputs`].
+//! Inputs are requests and responses handed over by a balancer, completions of the store, wakes
+//! from other servers, and time; everything it wants done is written into [`Outputs`].
 
 mod completion;
 mod early;
@@ -152,8 +152,8 @@ impl Server {
         self.advance(now, slot, out);
     }
 
-    /// Takes a phone's response to a request of this server's; `vias_removed` of its Via values are the
-    /// balancer's.
+    /// Takes a phone's response to a request of this server's; `vias_removed` of its Via values are
+    /// the balancer's.
     pub fn handle_response(
         &mut self,
         now: Now,
@@ -189,8 +189,8 @@ impl Server {
         self.hear(&wake.resource, wake.version, out);
     }
 
-    /// Takes the word of a member that `client` was given to `server` under `epoch`: its actor is activated
-    /// here, or leaves. The store has the last word in both.
+    /// Takes the word of a member that `client` was given to `server` under `epoch`: its actor is
+    /// activated here, or leaves. The store has the last word in both.
     pub fn handle_moved(
         &mut self,
         now: Now,
@@ -212,8 +212,8 @@ impl Server {
         }
     }
 
-    /// A link to another member lost its memory: what it would have said, of resources and of clients, is
-    /// read from the store.
+    /// A link to another member lost its memory: what it would have said, of resources and of
+    /// clients, is read from the store.
     pub fn sweep(&mut self, out: &mut Outputs) {
         self.sweeping.want_all();
         self.begin_sweep(out);
@@ -311,7 +311,8 @@ impl Server {
     }
 
     /// Whether a request is the first of its kind; a repeat is answered or absorbed here
-    /// (RFC 3261 §17.2.2), and a slow one gets 100, over UDP not before Timer E reaches T2 (RFC 4320 §4.1).
+    /// (RFC 3261 §17.2.2), and a slow one gets 100, over UDP not before Timer E reaches T2 (RFC
+    /// 4320 §4.1).
     fn is_new(
         &mut self,
         now: Moment,
@@ -341,8 +342,8 @@ impl Server {
         }
     }
 
-    /// The slot of a client's actor, made and being activated if there is none, or if the balancer knows
-    /// a newer epoch than it has.
+    /// The slot of a client's actor, made and being activated if there is none, or if the balancer
+    /// knows a newer epoch than it has.
     fn actor_of(
         &mut self,
         now: Now,
@@ -482,5 +483,6 @@ fn others(servers: &[MemberId], me: MemberId) -> impl Iterator<Item = MemberId> 
 const TRY_AGAIN: Duration = Duration::from_millis(250);
 /// Memory for the answers of the last 32 s: some 60,000 answers.
 const ANSWERS_BYTES: usize = 32 * 1024 * 1024;
-/// Requests that may be under way at a time; past it the oldest is forgotten and a repeat of it counts as new.
+/// Requests that may be under way at a time; past it the oldest is forgotten and a repeat of it
+/// counts as new.
 const UNFINISHED_MAX: usize = 100_000;

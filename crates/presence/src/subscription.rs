@@ -1,4 +1,5 @@
-//! What a SUBSCRIBE does to a client's subscriptions (RFC 6665 §4.2.1): the pure half of the notifier.
+//! What a SUBSCRIBE does to a client's subscriptions (RFC 6665 §4.2.1): the pure half of the
+//! notifier.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,8 +69,8 @@ pub struct Situation<'a> {
 pub enum Subscribed {
     /// A new subscription, or a refreshed one: the row to put.
     Kept(Box<Subscription>),
-    /// Ended by the subscriber (RFC 6665 §4.1.2.3), or a fetch (RFC 6665 §4.4.3): nothing is kept; one more
-    /// NOTIFY with the state follows.
+    /// Ended by the subscriber (RFC 6665 §4.1.2.3), or a fetch (RFC 6665 §4.4.3): nothing is kept;
+    /// one more NOTIFY with the state follows.
     Ended(Box<Subscription>),
 }
 
@@ -150,8 +151,8 @@ impl Subscribe {
     }
 }
 
-/// Decides what `request` does; `held` is the subscription its To tag and `id` name, with the highest
-/// CSeq we may have used in it.
+/// Decides what `request` does; `held` is the subscription its To tag and `id` name, with the
+/// highest CSeq we may have used in it.
 ///
 /// # Errors
 ///
@@ -277,3 +278,6 @@ fn join<'a>(values: impl Iterator<Item = &'a str>) -> Arc<str> {
     }
     joined.into()
 }
+
+#[cfg(test)]
+mod tests;

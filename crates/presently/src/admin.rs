@@ -40,8 +40,8 @@ impl Admin {
 
 /// Answers `/metrics`, `/healthz` and `/readyz` about the pool of `control`, for ever.
 ///
-/// `/healthz` is 200 while the loop turns, `/readyz` while the store also confirms the beats of every
-/// member of the process.
+/// `/healthz` is 200 while the loop turns, `/readyz` while the store also confirms the beats of
+/// every member of the process.
 ///
 /// # Errors
 ///

@@ -37,7 +37,7 @@ pub(crate) struct Serve {
     /// Reads settings from a TOML file; flags win over it
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Logs more: once for changes of state, twice for each request; RUST_LOG says it finer
+    /// Logs more: once for changes of state, twice for each request; `RUST_LOG` says it finer
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     #[command(flatten)]
@@ -206,6 +206,17 @@ mod tests {
             for flag in flags {
                 assert!(help.contains(flag), "{name} {flag}\n{help}");
             }
+        }
+    }
+
+    #[test]
+    fn the_manual_names_each_flag_of_serve() {
+        let manual = include_str!("../../../docs/running.md");
+        let cli = Cli::command();
+        let serve = cli.find_subcommand("serve").unwrap();
+        for argument in serve.get_arguments() {
+            let flag = argument.get_long().unwrap();
+            assert!(manual.contains(&format!("`--{flag}")), "--{flag}");
         }
     }
 

@@ -1,7 +1,8 @@
 //! What an operator decides about one process: from flags, from a file, or from code.
 //!
-//! [`Settings`] is what was said, on the command line or in the file; [`Config`] is what it comes to,
-//! checked. A value of [`Config`] proves that its parts fit together, not that its ports are free.
+//! [`Settings`] is what was said, on the command line or in the file; [`Config`] is what it comes
+//! to, checked. A value of [`Config`] proves that its parts fit together, not that its ports are
+//! free.
 
 mod error;
 mod file;

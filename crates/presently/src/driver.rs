@@ -1,8 +1,9 @@
-//! The loop that drives a host: its sockets, its clock, its store. It holds no rule of any protocol.
+//! The loop that drives a host: its sockets, its clock, its store. It holds no rule of any
+//! protocol.
 //!
-//! One task does everything, turn by turn: it takes what has arrived (a bounded share of it), lets the
-//! host take its turn, sends what that wrote, and sleeps until a socket, the store or a timer has
-//! something for it.
+//! One task does everything, turn by turn: it takes what has arrived (a bounded share of it), lets
+//! the host take its turn, sends what that wrote, and sleeps until a socket, the store or a timer
+//! has something for it.
 
 mod clock;
 mod control;
@@ -75,8 +76,8 @@ impl Pool {
         self.control.clone()
     }
 
-    /// Serves until `stop` is done; then finishes what is in flight, within 2 s, and leaves the pool.
-    /// Subscriptions go on: phones find them at the next start.
+    /// Serves until `stop` is done; then finishes what is in flight, within 2 s, and leaves the
+    /// pool. Subscriptions go on: phones find them at the next start.
     ///
     /// # Errors
     ///
@@ -193,7 +194,8 @@ impl Pool {
             counters: *server.counters(),
             links: *links,
         });
-        let is_fresh = |(_, at): &(u64, Moment)| now.moment.since(*at) <= BEAT_WITHIN;
+        let is_fresh =
+            |(beat, at): &(u64, Moment)| *beat > 0 && now.moment.since(*at) <= BEAT_WITHIN;
         Snapshot {
             balancer: self.host.balancer().map(|balancer| *balancer.counters()),
             servers: servers.collect(),

@@ -8,8 +8,8 @@
 //!                               └─────────────────────────────────────────┘
 //! ```
 //!
-//! A host is a machine too: it has no socket and no clock. The program drives it with real ones; the
-//! simulation drives several with a virtual network, and neither can tell.
+//! A host is a machine too: it has no socket and no clock. The program drives it with real ones;
+//! the simulation drives several with a virtual network, and neither can tell.
 
 mod beat;
 mod outside;

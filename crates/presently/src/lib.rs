@@ -1,10 +1,10 @@
 //! The facade of presently: a SIP/SIMPLE presence pool, or one part of it, in a process of yours.
 //!
-//! [`Config`] says what the process is; [`Pool::open`] joins the pool and [`Pool::run`] serves on the
-//! runtime of the caller, or [`start`] does both on a thread of its own. [`Phone`] is the other end: a
-//! user agent on a UDP socket. [`Reading`] looks into a store. Inside, one loop's machines are joined
-//! into a [`host::Host`], which the program drives with sockets and a clock, and the simulation with
-//! neither.
+//! [`Config`] says what the process is; [`Pool::open`] joins the pool and [`Pool::run`] serves on
+//! the runtime of the caller, or [`start`] does both on a thread of its own. [`Phone`] is the other
+//! end: a user agent on a UDP socket. [`Reading`] looks into a store. Inside, one loop's machines
+//! are joined into a [`host::Host`], which the program drives with sockets and a clock, and the
+//! simulation with neither.
 
 mod admin;
 pub mod config;

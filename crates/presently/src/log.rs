@@ -1,4 +1,5 @@
-//! What the program says beside its output: log lines on standard error, and an error with its causes.
+//! What the program says beside its output: log lines on standard error, and an error with its
+//! causes.
 
 use std::error::Error;
 use std::io;

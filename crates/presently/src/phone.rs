@@ -10,8 +10,8 @@ use tokio::net::UdpSocket;
 
 use crate::driver::Clock;
 
-/// One user agent that reaches a pool over UDP. Its owner asks things of it ([`Phone::ask`]) and takes
-/// what happened ([`Phone::next_event`]).
+/// One user agent that reaches a pool over UDP. Its owner asks things of it ([`Phone::ask`]) and
+/// takes what happened ([`Phone::next_event`]).
 #[derive(Debug)]
 pub struct Phone {
     agent: Agent,

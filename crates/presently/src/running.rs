@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 
 use crate::{Addresses, Admin, Config, Control, Pool, RunError, StartError, serve_admin};
 
-/// A pool that serves on its own thread. Dropping it stops the pool as [`Running::stop`] does, without
-/// waiting.
+/// A pool that serves on its own thread. Dropping it stops the pool as [`Running::stop`] does,
+/// without waiting.
 #[derive(Debug)]
 pub struct Running {
     addresses: Addresses,

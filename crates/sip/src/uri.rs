@@ -135,7 +135,8 @@ impl<'a> Host<'a> {
             .and_then(|rest| rest.strip_suffix(']'));
         let text = inner.unwrap_or(self.0);
         if text.contains(":::") {
-            // The grammar of RFC 3261 §25.1 makes three colons where two are meant (RFC 5118 §4.10).
+            // The grammar of RFC 3261 §25.1 makes three colons where two are meant (RFC 5118
+            // §4.10).
             return text.replacen(":::", "::", 1).parse().ok();
         }
         text.parse().ok()
@@ -190,9 +191,9 @@ struct Marks {
 }
 
 impl Marks {
-    /// `None` for a byte that no URI holds (RFC 3261 §25.1): a blank, a control, what ends a URI in a
-    /// header, a `%` without its two digits. Bytes beyond ASCII are let through: phones write them
-    /// unescaped in users.
+    /// `None` for a byte that no URI holds (RFC 3261 §25.1): a blank, a control, what ends a URI in
+    /// a header, a `%` without its two digits. Bytes beyond ASCII are let through: phones write
+    /// them unescaped in users.
     fn find(text: &[u8]) -> Option<Self> {
         let mut marks = Self::default();
         for (at, &byte) in text.iter().enumerate() {

@@ -98,8 +98,8 @@ impl Script {
         }
     }
 
-    /// Waits until every watcher shows the last state, as long as that may take, and then until what else
-    /// was on its way has arrived.
+    /// Waits until every watcher shows the last state, as long as that may take, and then until
+    /// what else was on its way has arrived.
     fn settle(&mut self) -> Vec<String> {
         let bound = match self.weather {
             // Two seconds is the promise with 30 % of wakes lost.
@@ -242,5 +242,6 @@ const PAUSE_MAX_MILLIS: u64 = 600;
 const RESTARTS_MAX: u32 = 2;
 /// Between two looks at the phones.
 const STEP: Duration = Duration::from_millis(250);
-/// After which nothing is on its way any more: the longest gap between two repeats of a request, and some.
+/// After which nothing is on its way any more: the longest gap between two repeats of a request,
+/// and some.
 const QUIET: Duration = Duration::from_secs(6);

@@ -12,8 +12,8 @@ use presently_store::{ClientState, Operation, Outcome};
 use super::{Phone, World};
 
 impl World {
-    /// What of the laws does not hold; each with what shows it. Laws 3, 5 and 6 were checked while it ran,
-    /// at the wire. To be asked when faults have ended and everybody had the time to hear.
+    /// What of the laws does not hold; each with what shows it. Laws 3, 5 and 6 were checked while
+    /// it ran, at the wire. To be asked when faults have ended and everybody had the time to hear.
     pub fn check(&mut self) -> Vec<String> {
         let mut broken = self.ledger.broken.clone();
         self.check_actors(&mut broken);
@@ -191,8 +191,8 @@ pub fn presence_of(client: &Aor) -> ResourceId {
     }
 }
 
-/// Whether there is an order of versions in which these bodies were sent that never goes back. The same
-/// body may have been several versions; the earliest that fits leaves most room for the next.
+/// Whether there is an order of versions in which these bodies were sent that never goes back. The
+/// same body may have been several versions; the earliest that fits leaves most room for the next.
 fn is_forward(versions: &[(Version, Bytes)], bodies: &[&Bytes]) -> Result<(), String> {
     let mut last = Version(0);
     for (place, body) in bodies.iter().enumerate() {

@@ -33,7 +33,7 @@ pub struct Ledger {
     pub(super) names: BTreeMap<String, MemberId>,
     pub(super) journal: Journal,
     pub(super) key: Option<MacKey>,
-    /// Requests that take something back: they may be answered without a write.
+    /// Requests that ask or take something back: they may be answered without a write.
     removals: BTreeSet<[u8; 16]>,
     answered: BTreeSet<[u8; 16]>,
     index: Index,
@@ -106,7 +106,7 @@ impl Ledger {
         let mut index = std::mem::take(&mut self.index);
         if let Ok(message) = index.read(bytes, Framing::Datagram) {
             match message.start() {
-                Start::Request { .. } if message.number(Name::Expires) == Some(0) => {
+                Start::Request { .. } if may_write_nothing(&message) => {
                     let key = self.key.as_ref();
                     let request = key.and_then(|key| request_key(&message, key));
                     self.removals.extend(request);
@@ -280,8 +280,8 @@ fn standing(now: Moment, assigned: Assigned, by: MemberId, has_row: bool) -> Sta
     }
 }
 
-/// Law 5: CSeq only grows, a number is one message byte for byte, and a new one waits for the answer to the
-/// last, or for its time-out; under another epoch it does not wait.
+/// Law 5: CSeq only grows, a number is one message byte for byte, and a new one waits for the
+/// answer to the last, or for its time-out; under another epoch it does not wait.
 fn note(sent: &mut Vec<Sent>, one: Sent, dialog: &(String, String), broken: &mut Vec<String>) {
     if let Some(last) = sent.last_mut() {
         if last.cseq == one.cseq {
@@ -314,5 +314,15 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// How long a server may take to hear that a client is another's: the word out of band, lost and repaired.
+/// How long a server may take to hear that a client is another's: the word out of band, lost and
+/// repaired.
 const MOVE_HEARD: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Whether a request only asks (a REGISTER without Contact), or takes back what may not be there.
+fn may_write_nothing(message: &Message<'_>) -> bool {
+    let is_register = message.cseq().is_some_and(|cseq| cseq.method == "REGISTER");
+    let mut contacts = message.values(Name::Contact).peekable();
+    let is_query = is_register && contacts.peek().is_none();
+    let takes_back = contacts.any(|contact| contact.contains("expires=0"));
+    is_query || takes_back || message.number(Name::Expires) == Some(0)
+}

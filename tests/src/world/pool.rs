@@ -16,8 +16,8 @@ use super::slow_store::SlowStore;
 use super::{Arrangement, Node, World, aor};
 
 impl World {
-    /// Every process ends at once, as at `kill -9`, and begins again under the same names on the same store.
-    /// What was on its way between members is lost.
+    /// Every process ends at once, as at `kill -9`, and begins again under the same names on the
+    /// same store. What was on its way between members is lost.
     pub fn restart(&mut self) {
         self.hosts.clear();
         self.network.forget_members();
@@ -132,13 +132,18 @@ impl World {
 
 fn balancer(me: Membership, key: [u8; 16], now: Now) -> Balancer {
     let config = presently_balancer::Config {
-        listeners: vec![presently_balancer::Listener {
-            protocol: Protocol::Udp,
-            advertised_host: "10.0.0.1".into(),
-            advertised_port: 5060,
-            bound: SocketAddr::from(([10, 0, 0, 1], 5060)),
-        }],
+        domains: presently_balancer::Domains::Listed(vec!["example.com".into()]),
+        listeners: vec![listener(Protocol::Udp), listener(Protocol::Tcp)],
         ..presently_balancer::Config::default()
     };
     Balancer::new(config, me, MacKey::new(key), now)
+}
+
+fn listener(protocol: Protocol) -> presently_balancer::Listener {
+    presently_balancer::Listener {
+        protocol,
+        advertised_host: "10.0.0.1".into(),
+        advertised_port: 5060,
+        bound: SocketAddr::from(([10, 0, 0, 1], 5060)),
+    }
 }

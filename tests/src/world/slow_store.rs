@@ -23,9 +23,9 @@ struct State {
     is_quick: bool,
 }
 
-/// [`Inline`] behind two delays: until an operation is done, and until its completion is told. So other
-/// members see, and act upon, what the asker does not know yet. Writes keep their order in both; reads have
-/// none, as beside a writer they are done by others.
+/// [`Inline`] behind two delays: until an operation is done, and until its completion is told. So
+/// other members see, and act upon, what the asker does not know yet. Writes keep their order in
+/// both; reads have none, as beside a writer they are done by others.
 #[derive(Debug)]
 pub(super) struct SlowStore {
     inner: Inline,
@@ -177,5 +177,6 @@ fn is_read(operation: &Operation) -> bool {
     )
 }
 
-/// A commit, or its answer, takes up to so long here: a busy disk's milliseconds, and more than a turn.
+/// A commit, or its answer, takes up to so long here: a busy disk's milliseconds, and more than a
+/// turn.
 const LONGEST_MICROS: u64 = 3_000;

@@ -17,7 +17,8 @@ pub struct Wakes {
     pub controls: u64,
     /// Frames sent again because their receiver asked.
     pub repairs: u64,
-    /// Documents, in the journal's order, whose wakes may have died with their process: sweeps find them.
+    /// Documents, in the journal's order, whose wakes may have died with their process: sweeps find
+    /// them.
     pub(super) excused: usize,
     seen: BTreeSet<(Membership, MemberId, u64)>,
     /// Law 6: who was told of which version of what, by versions.
@@ -51,7 +52,8 @@ impl Wakes {
         items
     }
 
-    /// Law 6, the other half: every server with a watcher was told of each version, or of a later one.
+    /// Law 6, the other half: every server with a watcher was told of each version, or of a later
+    /// one.
     #[must_use]
     pub fn untold(&self, entries: &Entries) -> Vec<String> {
         let mut broken = Vec::new();

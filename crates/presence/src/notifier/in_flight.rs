@@ -18,6 +18,6 @@ pub(crate) struct InFlight {
     pub(crate) date: WallTime,
     /// Seconds left when it was first sent; `None` says terminated.
     pub(crate) expires_secs: Option<u32>,
-    pub(crate) document: Pinned,
+    pub(crate) document: Arc<Pinned>,
     pub(crate) is_last: bool,
 }

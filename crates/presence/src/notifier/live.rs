@@ -1,7 +1,9 @@
 //! One subscription in memory: its row, its CSeq, and whether a NOTIFY is due.
 
+use std::net::SocketAddr;
+
 use presently_pool::{FlowToken, MemberId, Version};
-use presently_sip::{Moment, TimerId};
+use presently_sip::{Flow, Moment, NameAddr, TimerId, Uri};
 use presently_store::Subscription;
 
 use super::in_flight::InFlight;
@@ -12,7 +14,8 @@ use super::{SubscriptionSlot, Wish};
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) row: Subscription,
-    /// The slot of the client's actor; `None` once the row is gone and only the last NOTIFY is left.
+    /// The slot of the client's actor; `None` once the row is gone and only the last NOTIFY is
+    /// left.
     pub(crate) actor: Option<usize>,
     /// The client's activation count, part of CSeq.
     pub(super) activation: u32,
@@ -41,6 +44,8 @@ pub(crate) struct Live {
 /// Why a subscription ends (RFC 6665 §4.1.3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Ending {
+    /// Its subscriber refused a NOTIFY, or left several unanswered: nothing more is said.
+    Gone,
     /// It was not refreshed, or the subscriber ended it.
     Timeout,
 }
@@ -51,7 +56,9 @@ impl Live {
         self.cseq(self.n)
     }
 
-    /// Base + (activation − activation at base)·2¹² + n (design: one write per refresh, none per NOTIFY).
+    /// A departure from RFC 3261 §12.2.1.1: CSeq only grows, but not by one, so that no NOTIFY
+    /// costs a write. Base + (activation − activation at base)·2¹² + n (design: one write per
+    /// refresh, none per NOTIFY).
     pub(super) fn cseq(&self, n: u32) -> u32 {
         let activations = self.activation.saturating_sub(self.row.cseq_activation);
         self.row
@@ -67,6 +74,7 @@ impl Live {
     pub(super) fn may_notify(&self, resource: &Resource, now: Moment) -> bool {
         self.in_flight.is_none()
             && !self.is_frozen
+            && self.ending != Some(Ending::Gone)
             && self.n + 1 < NUMBERS_PER_BASE
             && now >= self.not_before
             && resource.is_known()
@@ -94,22 +102,37 @@ impl Live {
         }
     }
 
+    /// The URI of the first hop where that is a strict router, which wants to stand in the
+    /// Request-URI (RFC 3261 §12.2.1.1).
+    pub(super) fn strict_hop(&self) -> Option<&str> {
+        let hop = NameAddr::parse(self.row.route_set.first()?)?;
+        let uri = Uri::parse(hop.uri).ok()?;
+        (!uri.params.has("lr")).then_some(hop.uri)
+    }
+
     /// By which flow a NOTIFY leaves: the current one, unless another proxy stands between and its
     /// address can be read from the route set or the target.
     pub(super) fn flow(&self) -> (MemberId, Option<FlowToken>) {
-        let balancer = self.row.flow.balancer;
+        let current = self.row.flow;
         if !self.row.is_proxied {
-            return (balancer, Some(self.row.flow));
+            return (current.balancer, Some(current));
         }
-        let hop = self
-            .row
-            .route_set
-            .first()
-            .unwrap_or(&self.row.remote_target);
-        let address = presently_sip::NameAddr::parse(hop)
-            .and_then(|hop| presently_sip::Uri::parse(hop.uri).ok())
-            .and_then(|uri| uri.host.address());
-        (balancer, address.is_none().then_some(self.row.flow))
+        let hop = self.row.route_set.first();
+        let hop = NameAddr::parse(hop.unwrap_or(&self.row.remote_target))
+            .and_then(|hop| Uri::parse(hop.uri).ok());
+        let address = hop.and_then(|uri| Some((uri.host.address()?, uri.port)));
+        let Some((address, port)) = address else {
+            return (current.balancer, Some(current));
+        };
+        // A loose hop stands in the Route, where the balancer finds it; a strict one does not.
+        let strict = self.strict_hop().map(|_| FlowToken {
+            flow: Flow::udp(
+                current.flow.listener,
+                SocketAddr::new(address, port.unwrap_or(SIP_PORT)),
+            ),
+            ..current
+        });
+        (current.balancer, strict)
     }
 }
 
@@ -117,3 +140,5 @@ impl Live {
 const NUMBERS_PER_BASE: u32 = 1 << 12;
 /// Past this many the base is rewritten, long before the numbers run out.
 const REBASE_ABOVE: u32 = NUMBERS_PER_BASE * 3 / 4;
+/// The port of a SIP URI that names none (RFC 3261 §19.1.2).
+const SIP_PORT: u16 = 5060;

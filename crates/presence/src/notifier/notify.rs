@@ -1,4 +1,5 @@
-//! Writing a NOTIFY (RFC 6665 §4.2.2): once when it is due, and again, the same bytes, until answered.
+//! Writing a NOTIFY (RFC 6665 §4.2.2): once when it is due, and again, the same bytes, until
+//! answered.
 
 use std::io::Write;
 
@@ -69,12 +70,13 @@ pub(super) fn resend(slot: SubscriptionSlot, live: &Live, bench: &mut Bench<'_>)
 /// Appends the head; returns the body that goes with it.
 fn write(slot: SubscriptionSlot, live: &Live, sent: &InFlight, bench: &mut Bench<'_>) -> Bytes {
     let row = &live.row;
+    let strict = live.strict_hop();
     let out = &mut bench.out.text;
     put(
         out,
         &[
             b"NOTIFY ",
-            sent.target.as_bytes(),
+            strict.unwrap_or(&sent.target).as_bytes(),
             b" SIP/2.0\r\nVia: SIP/2.0/",
         ],
     );
@@ -95,8 +97,11 @@ fn write(slot: SubscriptionSlot, live: &Live, sent: &InFlight, bench: &mut Bench
     };
     branch.write(out);
     put(out, &[b"\r\nMax-Forwards: 70\r\n"]);
-    for route in &row.route_set {
+    for route in row.route_set.iter().skip(usize::from(strict.is_some())) {
         put(out, &[b"Route: ", route.as_bytes(), b"\r\n"]);
+    }
+    if strict.is_some() {
+        put(out, &[b"Route: <", sent.target.as_bytes(), b">\r\n"]);
     }
     let dialog = &row.dialog;
     put(

@@ -19,11 +19,11 @@ pub(crate) struct Resource {
     heard: Version,
     is_reading: bool,
     /// The document as rendered for each Accept in use; forgotten when it changes.
-    views: Vec<(Arc<str>, Pinned)>,
+    views: Vec<(Arc<str>, Arc<Pinned>)>,
 }
 
 /// A rendered document, shared by the NOTIFYs that carry it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Pinned {
     pub(crate) content_type: Arc<str>,
     pub(crate) head: Bytes,
@@ -52,8 +52,8 @@ impl Resource {
         }
     }
 
-    /// Notes that `version` exists; `true` when a read must begin. A document held at that version or
-    /// above is not read again.
+    /// Notes that `version` exists; `true` when a read must begin. A document held at that version
+    /// or above is not read again.
     pub(crate) fn hear(&mut self, version: Version) -> bool {
         self.heard = self.heard.max(version);
         let is_behind = self.document.is_none() || self.version() < self.heard;
@@ -101,7 +101,7 @@ impl Resource {
     }
 
     /// The document rendered for a watcher's Accept, made once for all that share it.
-    pub(crate) fn render(&mut self, package: &dyn EventPackage, accept: &Arc<str>) -> Pinned {
+    pub(crate) fn render(&mut self, package: &dyn EventPackage, accept: &Arc<str>) -> Arc<Pinned> {
         if let Some((_, pinned)) = self.views.iter().find(|(held, _)| held == accept) {
             return pinned.clone();
         }
@@ -113,7 +113,7 @@ impl Resource {
             resource: &self.id,
             accept,
         };
-        let pinned = match package.render(document, &view) {
+        let pinned = Arc::new(match package.render(document, &view) {
             Rendered::Shared { content_type, body } => Pinned {
                 content_type,
                 head: body,
@@ -128,10 +128,13 @@ impl Resource {
                 head,
                 tail: Some(tail),
             },
-        };
+        });
         if self.views.len() >= VIEWS_MAX {
             self.views.clear();
         }
+        // Most resources have one view for as long as they live: no room for more before it is
+        // needed.
+        self.views.reserve_exact(1);
         self.views.push((accept.clone(), pinned.clone()));
         pinned
     }

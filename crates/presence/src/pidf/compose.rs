@@ -108,6 +108,8 @@ fn merge(aor: &Aor, documents: &[Published<'_>], is_registered: bool) -> (String
         text.push('\n');
     }
     text.push_str(write::TAIL);
+    // It is kept for as long as anybody watches: what growing left over is not.
+    text.shrink_to_fit();
     (text, shelf.dropped)
 }
 

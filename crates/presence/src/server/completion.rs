@@ -1,6 +1,7 @@
 //! What a write's outcome makes true: memory follows, the request is answered, watchers are woken.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use presently_pool::{Epoch, ResourceId, Wake};
 use presently_sip::{Date, Name, Now, Response, WallTime};
@@ -107,10 +108,18 @@ impl Server {
                 self.with_bench(now, out, |notifier, bench| {
                     notifier.replace(place, *row, bench);
                 });
+                if let (Fate::Refreshed(_), Some(actor)) = (fate, self.actors.get_mut(slot)) {
+                    // What was over is not, now that the phone is there.
+                    actor.over.retain(|held| *held != place);
+                }
                 place
             }
             Fate::Ended(Some(place)) => {
                 self.unlist(slot, place);
+                self.with_bench(now, out, |notifier, bench| {
+                    notifier.replace(place, *row, bench);
+                    notifier.freeze(place);
+                });
                 place
             }
             Fate::Ended(None) => {
@@ -151,8 +160,8 @@ impl Server {
         }
     }
 
-    /// Tells of a document's new version: this server's own watchers by the same path as others', with no
-    /// datagram; every other server of a watcher by one wake.
+    /// Tells of a document's new version: this server's own watchers by the same path as others',
+    /// with no datagram; every other server of a watcher by one wake.
     fn spread(&mut self, now: Now, document: &Arc<Document>, written: &Written, out: &mut Outputs) {
         self.counters.documents_written += 1;
         for server in others(&written.servers, self.me.member) {
@@ -170,8 +179,8 @@ impl Server {
         self.learn(now, document, out);
     }
 
-    /// Nothing of the client is left and its assignment is released: requests that came meanwhile go back
-    /// to be assigned anew.
+    /// Nothing of the client is left and its assignment is released: requests that came meanwhile
+    /// go back to be assigned anew.
     fn on_released(&mut self, now: Now, slot: usize, out: &mut Outputs) {
         let _ = now;
         let waiting = self
@@ -353,7 +362,9 @@ struct Contact<'a>(&'a Binding, WallTime);
 impl std::fmt::Display for Contact<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self(binding, now) = self;
-        let left = binding.expires_at.since(*now).as_secs();
+        // Rounded up: the write took milliseconds, and what was granted is told in full.
+        let left = binding.expires_at.since(*now) + ALMOST_A_SECOND;
+        let left = left.as_secs();
         write!(f, "<{}>;expires={left}", binding.contact)?;
         if binding.q < 1_000 {
             write!(f, ";q=0.{:03}", binding.q)?;
@@ -374,6 +385,7 @@ fn never_written(resource: &ResourceId) -> Arc<Document> {
     })
 }
 
+const ALMOST_A_SECOND: Duration = Duration::from_micros(999_999);
 /// Retry-After is spread so that those refused together do not come back together.
 const RETRY_MIN_SECS: u64 = 5;
 const RETRY_SPREAD_SECS: u64 = 10;

@@ -1,7 +1,8 @@
 //! Wakes that come before the subscription they are for.
 //!
-//! A subscription counts for publishers as soon as it is committed, and a wake may be here before the
-//! store's own answer. While rows are on their way into memory, wakes for what nobody watches yet are kept.
+//! A subscription counts for publishers as soon as it is committed, and a wake may be here before
+//! the store's own answer. While rows are on their way into memory, wakes for what nobody watches
+//! yet are kept.
 
 use std::collections::HashMap;
 
@@ -30,8 +31,8 @@ impl Early {
         }
     }
 
-    /// Keeps a wake for what nobody watches yet, if somebody may be about to. At the bound it is lost, and
-    /// the next sweep reads all.
+    /// Keeps a wake for what nobody watches yet, if somebody may be about to. At the bound it is
+    /// lost, and the next sweep reads all.
     pub(super) fn note(&mut self, resource: &ResourceId, version: Version) {
         if self.arriving == 0 {
             return;

@@ -43,7 +43,8 @@ impl Server {
             }
             Ok(Outcome::Activated(None)) => self.disown(now, slot, out),
             Err(Refused::Fenced) => {
-                // This whole life is over: the program leaves, and whoever asks is answered elsewhere.
+                // This whole life is over: the program leaves, and whoever asks is answered
+                // elsewhere.
                 self.is_fenced = true;
                 self.drop_actor(slot);
             }
@@ -53,8 +54,8 @@ impl Server {
         self.activate_missing(now, out);
     }
 
-    /// Fills an actor with what its activation found. What would be over within a minute gets that minute:
-    /// after a restart or a takeover nothing expires before its owner could refresh it.
+    /// Fills an actor with what its activation found. What would be over within a minute gets that
+    /// minute: after a restart or a takeover nothing expires before its owner could refresh it.
     fn take_in(&mut self, now: Now, slot: usize, found: Activated, out: &mut Outputs) {
         let grace = now.wall.after(GRACE);
         let Some(actor) = self.actors.get_mut(slot) else {
@@ -93,8 +94,8 @@ impl Server {
         self.arm(now, slot);
     }
 
-    /// The client is not assigned to this server: its requests go back to their balancer; one that was
-    /// handed back before waits instead, so that two servers never play ball with it.
+    /// The client is not assigned to this server: its requests go back to their balancer; one that
+    /// was handed back before waits instead, so that two servers never play ball with it.
     fn disown(&mut self, now: Now, slot: usize, out: &mut Outputs) {
         let Some(actor) = self.actors.get_mut(slot) else {
             return;
@@ -166,15 +167,15 @@ impl Server {
         }
     }
 
-    /// The actor's epoch is over, or what its write came to is not known: nothing in memory counts any more.
-    /// Whose the client is now, the next activation says.
+    /// The actor's epoch is over, or what its write came to is not known: nothing in memory counts
+    /// any more. Whose the client is now, the next activation says.
     pub(super) fn on_fenced(&mut self, now: Now, slot: usize, out: &mut Outputs) {
         self.reset(slot);
         self.activate(now, slot, out);
     }
 
-    /// An idle actor whose client was given to a server after its activation asks the store whose it is;
-    /// `true` when it does.
+    /// An idle actor whose client was given to a server after its activation asks the store whose
+    /// it is; `true` when it does.
     pub(super) fn follow(&mut self, now: Now, slot: usize, out: &mut Outputs) -> bool {
         let has_moved = self
             .actors

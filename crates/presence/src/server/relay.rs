@@ -1,5 +1,5 @@
-//! MESSAGE relayed to the recipient's bindings (RFC 3428 §7, RFC 3261 §16): in parallel, one target for
-//! each instance, and the best final answer back.
+//! MESSAGE relayed to the recipient's bindings (RFC 3428 §7, RFC 3261 §16): in parallel, one target
+//! for each instance, and the best final answer back.
 
 use bytes::Bytes;
 use presently_pool::{Epoch, FlowToken, Kind};
@@ -139,8 +139,8 @@ impl Server {
         self.conclude(now, place, out);
     }
 
-    /// Answers when a 2xx is there or every target is over. When none answered nothing is sent: the sender's
-    /// own Timer F has fired, and 408 is never sent to it (RFC 4320 §4.2).
+    /// Answers when a 2xx is there or every target is over. When none answered nothing is sent: the
+    /// sender's own Timer F has fired, and 408 is never sent to it (RFC 4320 §4.2).
     fn conclude(&mut self, now: Now, place: usize, out: &mut Outputs) {
         let Some(relay) = self.relays.get(place) else {
             return;
@@ -195,7 +195,8 @@ impl Leg {
     }
 }
 
-/// One binding for each instance, the most preferred: two flows of one phone ring it once (RFC 5626 §7).
+/// One binding for each instance, the most preferred: two flows of one phone ring it once (RFC 5626
+/// §7).
 fn targets(bindings: &[Binding]) -> Vec<Binding> {
     let mut sorted: Vec<&Binding> = bindings.iter().collect();
     sorted.sort_by_key(|binding| {
@@ -253,8 +254,8 @@ fn leg(now: Moment, held: &Held, binding: &Binding, branch: Branch, name: &str) 
     }
 }
 
-/// Which answer is the better one (RFC 3261 §16.7 step 6): a success, then a 6xx, then the lowest class;
-/// 503 only when there is nothing else.
+/// Which answer is the better one (RFC 3261 §16.7 step 6): a success, then a 6xx, then the lowest
+/// class; 503 only when there is nothing else.
 fn is_better(new: u16, held: u16) -> bool {
     let rank = |status: u16| match status {
         200..=299 => 0,

@@ -28,8 +28,8 @@ pub(super) enum Step {
 }
 
 impl Server {
-    /// Gives an idle actor its next work: what is over first, then its requests in order, then its release
-    /// when nothing of it is left.
+    /// Gives an idle actor its next work: what is over first, then its requests in order, then its
+    /// release when nothing of it is left.
     pub(super) fn advance(&mut self, now: Now, slot: usize, out: &mut Outputs) {
         loop {
             let is_idle = self
@@ -104,12 +104,13 @@ impl Server {
             .cloned()
             .or_else(|| self.subscription_answer(slot, &held));
         let decided = match known {
+            Some(_) if self.is_merged(slot, &held) => Err(Refusal::merged()),
             Some(answer) => {
                 self.counters.requests_repeated += 1;
                 self.answer_again(now, slot, &held, &answer, out);
                 return Step::Answered;
             }
-            None => match unsupported(&message) {
+            None => match unsupported(&message).or_else(|| unread_body(&message, method)) {
                 Some(refusal) => Err(refusal),
                 None => match method {
                     Method::Register => self.on_register(now, slot, &held),
@@ -227,8 +228,8 @@ impl Server {
         Ok(self.plan_subscribe(now, subscribed, present, granted))
     }
 
-    /// The write that a decided SUBSCRIBE needs: the row, then the document as it stands after it (a first
-    /// NOTIFY never comes from a cache).
+    /// The write that a decided SUBSCRIBE needs: the row, then the document as it stands after it
+    /// (a first NOTIFY never comes from a cache).
     fn plan_subscribe(
         &mut self,
         now: Now,
@@ -371,12 +372,33 @@ impl Server {
         })
     }
 
+    /// Whether a request that names itself as one already done asks for something else: another
+    /// body, another target (RFC 3261 §8.2.2.2). A departure: that it came by another way is no
+    /// reason to refuse it.
+    fn is_merged(&self, slot: usize, held: &Held) -> bool {
+        let message = held.message();
+        let Some(actor) = self.actors.get(slot) else {
+            return false;
+        };
+        let mut publications = actor.publications.iter();
+        let published = publications.find(|row| row.repeat.request == held.request);
+        if let Some(row) = published {
+            return !message.body().is_empty() && row.body != message.body();
+        }
+        let mut subscribed = actor
+            .subscriptions
+            .iter()
+            .filter_map(|place| self.notifier.get(*place))
+            .filter(|live| live.row.repeat.request == held.request);
+        subscribed.any(|live| self.presentity(&message).ok() != Some(live.row.resource.aor.clone()))
+    }
+
     pub(super) fn actor(&self, slot: usize) -> Result<&Actor, Refusal> {
         self.actors.get(slot).ok_or_else(Refusal::server_error)
     }
 
-    /// Our tag in a dialog a request forms, and in every answer to it: a keyed MAC of the request, so that any
-    /// server gives a repeat the same.
+    /// Our tag in a dialog a request forms, and in every answer to it: a keyed MAC of the request,
+    /// so that any server gives a repeat the same.
     pub(super) fn to_tag(&self, held: &Held) -> String {
         let mut tag = String::with_capacity(16);
         let mac = self.key.mac64(&[b"to-tag", &held.request.0]);
@@ -408,6 +430,26 @@ fn unsupported(message: &Message<'_>) -> Option<Refusal> {
     let first = unknown.next()?;
     let tags = unknown.fold(first.to_owned(), |tags, tag| tags + ", " + tag);
     Some(Refusal::bad_extension(tags))
+}
+
+/// What of a body is not understood and not optional (RFC 3261 §8.2.3): a coding, or any body at
+/// all where none is read. A relayed MESSAGE is its recipient's to judge. Any language will do:
+/// notes are carried, not read.
+fn unread_body(message: &Message<'_>, method: Method) -> Option<Refusal> {
+    if message.body().is_empty() || method == Method::Message {
+        return None;
+    }
+    let mut codings = message.values(Name::ContentEncoding);
+    if codings.any(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        return Some(Refusal::bad_encoding());
+    }
+    let handling = message.text(Name::ContentDisposition).unwrap_or_default();
+    let (_, params) = handling.split_once(';').unwrap_or_default();
+    let is_optional = presently_sip::Params(params)
+        .value("handling")
+        .is_some_and(|handling| handling.eq_ignore_ascii_case("optional"));
+    let is_read = method == Method::Publish;
+    (!is_read && !is_optional).then(Refusal::unread_body)
 }
 
 fn repeat(

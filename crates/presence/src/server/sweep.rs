@@ -1,7 +1,8 @@
 //! Sweeps: what wakes and other words should have said, read from the store.
 //!
-//! The first sweep, and any after a link lost its memory, also compares the clients that the store assigns
-//! to this server with the actors in memory: missing ones are activated, foreign ones ask whose they are.
+//! The first sweep, and any after a link lost its memory, also compares the clients that the store
+//! assigns to this server with the actors in memory: missing ones are activated, foreign ones ask
+//! whose they are.
 
 use std::collections::HashSet;
 
@@ -100,8 +101,8 @@ impl Server {
         }
     }
 
-    /// Actors whose clients were another server's at `snapshot` ask the store whose they are; one that is
-    /// younger came after it.
+    /// Actors whose clients were another server's at `snapshot` ask the store whose they are; one
+    /// that is younger came after it.
     fn doubt_foreign(
         &mut self,
         now: Now,
@@ -135,5 +136,6 @@ impl Server {
     }
 }
 
-/// Activations under way at a time after a start: paced, so that a request is not kept waiting behind all.
+/// Activations under way at a time after a start: paced, so that a request is not kept waiting
+/// behind all.
 const ACTIVATIONS_AT_ONCE: usize = 64;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use presently::Phone;
 use presently_agent::{Event, Notified, SubscriptionState, pidf, read_pidf};
+use presently_sip::EntityTag;
 use serde_json::json;
 
 use crate::cli::{Publish, Watch};
@@ -86,7 +87,7 @@ pub(crate) async fn publish(args: Publish) -> Result<(), Box<dyn Error>> {
                 expires_secs, etag, ..
             } if is_first => {
                 is_first = false;
-                print_published(&args, expires_secs, etag.map(|etag| etag.to_string()));
+                print_published(&args, expires_secs, etag.as_ref().map(EntityTag::as_str));
                 if args.expires.is_some() {
                     return Ok(());
                 }
@@ -96,7 +97,7 @@ pub(crate) async fn publish(args: Publish) -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn print_published(args: &Publish, expires_secs: u32, etag: Option<String>) {
+fn print_published(args: &Publish, expires_secs: u32, etag: Option<&str>) {
     let state = if args.open { "open" } else { "closed" };
     let presentity = args.presentity.to_string();
     if args.phone.json {

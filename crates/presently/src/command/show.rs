@@ -18,7 +18,7 @@ pub(crate) fn run(args: &Show) -> Result<(), Box<dyn Error>> {
         let member = status.members.iter().find(|member| Some(member.id) == id);
         member.map(|member| member.name.to_string())
     };
-    let client = Client::new(args.client.to_string(), &state, &name_of);
+    let client = Shown::new(args.client.to_string(), &state, &name_of);
     if args.store.json {
         println!("{}", serde_json::to_string(&client)?);
     } else {
@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Show) -> Result<(), Box<dyn Error>> {
 
 /// A client, as it is shown.
 #[derive(Serialize)]
-struct Client {
+struct Shown {
     client: String,
     server: Option<String>,
     epoch: Option<u64>,
@@ -37,7 +37,7 @@ struct Client {
     publications: Vec<Publication>,
     documents: Vec<Document>,
     watches: Vec<Watched>,
-    watchers: Vec<Watcher>,
+    watchers: Vec<WatchedBy>,
 }
 
 #[derive(Serialize)]
@@ -72,7 +72,7 @@ struct Watched {
 }
 
 #[derive(Serialize)]
-struct Watcher {
+struct WatchedBy {
     watcher: String,
     package: String,
     server: Option<String>,
@@ -81,7 +81,7 @@ struct Watcher {
 
 type NameOf<'a> = &'a dyn Fn(Option<presently_pool::MemberId>) -> Option<String>;
 
-impl Client {
+impl Shown {
     fn new(client: String, state: &ClientState, name_of: NameOf<'_>) -> Self {
         let bindings = state.bindings.iter().map(|row| Binding {
             contact: row.contact.to_string(),
@@ -107,7 +107,7 @@ impl Client {
             expires_in_secs: secs_until(row.expires_at),
         });
         let watchers = state.watchers.iter();
-        let watchers = watchers.map(|(watcher, resource, server, expires_at)| Watcher {
+        let watchers = watchers.map(|(watcher, resource, server, expires_at)| WatchedBy {
             watcher: watcher.to_string(),
             package: resource.package.to_string(),
             server: name_of(*server),

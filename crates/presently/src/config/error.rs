@@ -45,7 +45,8 @@ pub enum ConfigError {
     },
     /// Nobody is asked for a password yet.
     #[error(
-        "{listen} can be reached from outside, and nobody is asked for a password: say --auth off if that is meant"
+        "{listen} can be reached from outside, and nobody is asked for a password: \
+         say --auth off if that is meant"
     )]
     Open {
         /// The listener.
@@ -70,7 +71,8 @@ pub enum ConfigError {
     Weight,
     /// Phones could not be told where to answer.
     #[error(
-        "{listen} listens on every address: say which one phones are told, as in {listen},advertise=192.0.2.1"
+        "{listen} listens on every address: say which one phones are told, \
+         as in {listen},advertise=192.0.2.1"
     )]
     Wildcard {
         /// The listener.

@@ -35,7 +35,8 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// There is no such file, or a key or value in it is not one of a setting: the error names its line.
+    /// There is no such file, or a key or value in it is not one of a setting: the error names its
+    /// line.
     pub fn read(path: &Path) -> Result<Self, FileError> {
         let file = path.display().to_string();
         match std::fs::read_to_string(path) {

@@ -1,5 +1,5 @@
-//! What was said, on the command line or in the file: one struct for both, so that a key of the file
-//! is always called like its flag.
+//! What was said, on the command line or in the file: one struct for both, so that a key of the
+//! file is always called like its flag.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -24,7 +24,8 @@ pub struct Settings {
         value_name = "udp:HOST:PORT|tcp:HOST:PORT[,advertise=HOST[:PORT]]"
     )]
     pub listen: Vec<Listen>,
-    /// A domain whose users are served; may be given several times. [default: any, on loopback only]
+    /// A domain whose users are served; may be given several times. [default: any, on loopback
+    /// only]
     #[arg(long = "domain", value_name = "NAME")]
     pub domains: Vec<String>,
     /// How many servers share the work in this process [default: 3]
@@ -36,7 +37,8 @@ pub struct Settings {
     /// Serves /metrics, /healthz and /readyz over HTTP; off by default
     #[arg(long, value_name = "HOST:PORT")]
     pub admin: Option<SocketAddr>,
-    /// Who may log on. Demanded to listen beyond loopback, because nobody is asked for a password yet
+    /// Who may log on. Demanded to listen beyond loopback, because nobody is asked for a password
+    /// yet
     #[arg(long, value_enum)]
     pub auth: Option<Auth>,
     /// Which part of the pool this process is; the parts find each other through the store
@@ -53,7 +55,8 @@ pub struct Settings {
     /// Where balancers reach the server; for `--role server` [default: 127.0.0.1 and any free port]
     #[arg(long, value_name = "HOST:PORT")]
     pub sip: Option<SocketAddr>,
-    /// The server's share of the clients relative to other servers; for `--role server` [default: 1]
+    /// The server's share of the clients relative to other servers; for `--role server` [default:
+    /// 1]
     #[arg(long, value_name = "N")]
     pub weight: Option<u32>,
     /// How log lines are written [default: text]
@@ -171,7 +174,6 @@ impl TryFrom<String> for StorePath {
 /// The table `[expires]`: the seconds granted to REGISTER, SUBSCRIBE and PUBLISH alike.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(default, deny_unknown_fields)]
-#[expect(clippy::struct_field_names, reason = "the unit is part of the key")]
 pub struct ExpiresTable {
     /// Less is refused with 423 and this as Min-Expires.
     pub min_secs: u32,

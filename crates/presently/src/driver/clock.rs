@@ -29,7 +29,7 @@ impl Clock {
 
     /// The instant of `moment`, for a timer of the runtime.
     pub(crate) fn instant(&self, moment: Moment) -> Instant {
-        let far = Duration::from_secs(3_600);
+        let far = Duration::from_hours(1);
         self.started
             + moment
                 .since(Moment::default())

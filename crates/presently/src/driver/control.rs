@@ -37,8 +37,8 @@ impl Control {
         tokio::time::timeout(PATIENCE, asking).await.ok()?
     }
 
-    /// Closes the out-of-band socket of the member called `name`: for drills that show what the pool
-    /// does without its wakes.
+    /// Closes the out-of-band socket of the member called `name`: for drills that show what the
+    /// pool does without its wakes.
     pub async fn break_oob(&self, name: &str) {
         // A pool that has ended has no socket either.
         let _ = self.wishes.send(Wish::BreakOob(name.to_owned())).await;

@@ -38,12 +38,19 @@ enum State {
     Opening {
         flow: Flow,
         handshake: Handshake,
-        waiting: Vec<Vec<u8>>,
+        waiting: Waiting,
         pause: Duration,
     },
     Open {
         flow: Flow,
     },
+}
+
+/// Messages that wait for a link to open, one behind the other as they go onto the wire.
+#[derive(Default)]
+struct Waiting {
+    text: Vec<u8>,
+    messages: u64,
 }
 
 /// What the links have done.
@@ -151,7 +158,7 @@ impl PoolLinks {
             link.state = State::Opening {
                 flow,
                 handshake,
-                waiting: Vec::new(),
+                waiting: Waiting::default(),
                 pause,
             };
         }
@@ -186,8 +193,8 @@ impl PoolLinks {
             Ok(LinkProgress::Established { peer, taken }) if self.members.is_current(peer) => {
                 transport.send(flow, &answer, &[]);
                 transport.start_messages(flow, bytes.get(taken..).unwrap_or_default());
-                for text in waiting.drain(..) {
-                    transport.send(flow, &text, &[]);
+                if !waiting.text.is_empty() {
+                    transport.send(flow, &waiting.text, &[]);
                 }
                 link.state = State::Open { flow };
                 link.peer = Some(peer.member);
@@ -216,8 +223,7 @@ impl PoolLinks {
             Some(link) if is_caller => {
                 let pause = match &link.state {
                     State::Opening { waiting, pause, .. } => {
-                        let dropped = u64::try_from(waiting.len()).unwrap_or_default();
-                        self.counters.messages_dropped += dropped;
+                        self.counters.messages_dropped += waiting.messages;
                         *pause
                     }
                     State::Open { .. } | State::Broken { .. } => PAUSE_MIN,
@@ -225,7 +231,8 @@ impl PoolLinks {
                 link.fail(now, pause);
             }
             Some(_) => {
-                self.links.swap_remove(place);
+                // In order: the newest link of a pair stays the last.
+                self.links.remove(place);
             }
             None => {}
         }
@@ -244,8 +251,11 @@ impl PoolLinks {
         let link = links.find(|link| link.own.member == from && link.peer == Some(to));
         match link.map(|link| &mut link.state) {
             Some(State::Open { flow }) => transport.send(*flow, text, &[]),
-            Some(State::Opening { waiting, .. }) if waiting.len() < WAITING_MAX => {
-                waiting.push(text.to_vec());
+            Some(State::Opening { waiting, .. })
+                if waiting.text.len() + text.len() <= WAITING_BYTES_MAX =>
+            {
+                waiting.text.extend_from_slice(text);
+                waiting.messages += 1;
             }
             Some(State::Broken { .. } | State::Opening { .. }) | None => {
                 self.counters.messages_dropped += 1;
@@ -276,7 +286,7 @@ impl PoolLinks {
             state: State::Opening {
                 flow,
                 handshake: Handshake::accept(*own, self.key.clone(), rand::random()),
-                waiting: Vec::new(),
+                waiting: Waiting::default(),
                 pause: PAUSE_MIN,
             },
         });
@@ -317,7 +327,8 @@ impl Lives for [Member] {
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// A server that is back is reached within this time.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-/// Messages that wait for a link to open; phones repeat what is dropped.
-const WAITING_MAX: usize = 1_024;
+/// What waits for one link to open: half of what an open one may hold; phones repeat what is
+/// dropped.
+const WAITING_BYTES_MAX: usize = 4 << 20;
 /// Links of one process, strangers that never prove themselves among them.
 const LINKS_MAX: usize = 1_024;

@@ -71,8 +71,9 @@ pub(super) async fn wait_for_names(
     if before.is_empty() {
         return Ok(());
     }
-    for _ in 0..STANDSTILL_LOOKS {
-        tokio::time::sleep(LOOK_EVERY).await;
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    for _ in 0..=STANDSTILL_LOOKS {
+        looks.tick().await;
         let now = beats(store, joiners).await?;
         let moved = now.iter().find(|beat| !before.contains(beat));
         if let Some((name, _)) = moved {
@@ -121,6 +122,6 @@ pub(super) fn started() -> u64 {
 
 /// `starttime` is the twenty-second field, the nineteenth behind the name.
 const STARTED_FIELD: usize = 19;
-/// Seven looks, 250 ms apart, are the 1.5 s after which a member counts as dead, and one more.
+/// After the first look, 250 ms apart: the 1.5 s after which a member counts as dead, and one more.
 const STANDSTILL_LOOKS: usize = 7;
 const LOOK_EVERY: Duration = Duration::from_millis(250);

@@ -29,7 +29,8 @@ pub struct Addresses {
     pub listen: Vec<(Protocol, SocketAddr)>,
     /// Metrics and health.
     pub admin: Option<SocketAddr>,
-    /// Each member of this process with its out-of-band socket and, for a server alone, its SIP link.
+    /// Each member of this process with its out-of-band socket and, for a server alone, its SIP
+    /// link.
     pub members: Vec<(Arc<str>, SocketAddr, Option<SocketAddr>)>,
 }
 

@@ -8,8 +8,9 @@ use super::Host;
 use super::turn::{HOST, tagged};
 
 impl Host {
-    /// Moves `client` to `to` if it still has `from` under `epoch`. What holds afterwards is told to every
-    /// member out of band, so that the old server lets go and the new one takes up at once.
+    /// Moves `client` to `to` if it still has `from` under `epoch`. What holds afterwards is told
+    /// to every member out of band, so that the old server lets go and the new one takes up at
+    /// once.
     pub fn reassign(&mut self, client: Aor, (from, epoch): (MemberId, Epoch), to: MemberId) {
         self.moves_asked += 1;
         self.moves.insert(self.moves_asked, client.clone());

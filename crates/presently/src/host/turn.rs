@@ -1,5 +1,5 @@
-//! One turn: what was taken in is passed from machine to machine until nothing moves, the store is asked
-//! once, and what is to leave goes out.
+//! One turn: what was taken in is passed from machine to machine until nothing moves, the store is
+//! asked once, and what is to leave goes out.
 
 use std::task::{Context, Poll};
 
@@ -15,11 +15,12 @@ use super::beat::BEAT;
 use super::{Host, HostedServer, LinkMessage, Outside};
 
 impl Host {
-    /// Runs one turn after inputs were handed in: feeds the machines, asks the store, takes what it has
-    /// finished, and sends. The store wakes `context` when more is finished.
+    /// Runs one turn after inputs were handed in: feeds the machines, asks the store, takes what it
+    /// has finished, and sends. The store wakes `context` when more is finished.
     pub fn turn(&mut self, now: Now, context: &mut Context<'_>, outside: &mut dyn Outside) {
         self.counters.turns += 1;
         // Bounded: with a store that answers at once, every round makes progress on a finite queue.
+        let mut is_still = false;
         for _ in 0..ROUNDS_MAX {
             self.hear(now);
             self.pass(now);
@@ -31,8 +32,13 @@ impl Host {
             }
             self.done = done;
             if polled == Poll::Pending {
+                is_still = true;
                 break;
             }
+        }
+        if !is_still {
+            // The store was never asked to wake: it would not.
+            context.waker().wake_by_ref();
         }
         self.send(now, outside);
     }
@@ -148,8 +154,8 @@ impl Host {
             return;
         };
         let mut index = std::mem::take(&mut self.index);
-        // The shared body travels beside the head, so Content-Length says more than is there: a datagram
-        // is read all the same.
+        // The shared body travels beside the head, so Content-Length says more than is there: a
+        // datagram is read all the same.
         if let Ok(read) = index.read(head, Framing::Datagram) {
             let out = &mut hosted.out;
             hosted

@@ -188,9 +188,9 @@ pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
 
 /// More than there are statements in this module, so that none is compiled twice.
 const STATEMENTS: usize = 128;
-/// 8 MiB of pages (a negative number is KiB). A commit that has split a page looks through the whole
-/// cache, so 64 MiB made a first REGISTER dearer by a third, and saved nothing: the operating system
-/// has the pages too (measured).
+/// 8 MiB of pages (a negative number is KiB). A commit that has split a page looks through the
+/// whole cache, so 64 MiB made a first REGISTER dearer by a third, and saved nothing: the operating
+/// system has the pages too (measured).
 const CACHE_KIB: i64 = -8_192;
 /// None: a mapped page is looked for in the log at each use, a cached one only once. Mapping
 /// doubled the cost of finding 100 watchers (measured).

@@ -1,0 +1,87 @@
+//! Other people's programs against the pool: sipp's scenarios and baresip.
+//!
+//! Without a harness of its own, so that what cannot run here is named in the output of `cargo
+//! test`. With `CI=true` a program that is missing is a failure.
+
+mod baresip;
+mod sipp;
+
+use std::env;
+use std::panic::catch_unwind;
+use std::process::{Command, ExitCode, Stdio};
+
+/// One test: its claim, the program it needs with that program's package, and what it does.
+type Case = (&'static str, &'static str, &'static str, fn());
+
+const CASES: &[Case] = &[
+    (
+        "sipp_registers_renews_and_logs_off",
+        "sipp",
+        "sip-tester",
+        sipp::registers_renews_and_logs_off,
+    ),
+    (
+        "sipp_publishes_refreshes_modifies_and_removes",
+        "sipp",
+        "sip-tester",
+        sipp::publishes_refreshes_modifies_and_removes,
+    ),
+    (
+        "sipp_subscribes_renews_and_unsubscribes",
+        "sipp",
+        "sip-tester",
+        sipp::subscribes_renews_and_unsubscribes,
+    ),
+    ("sipp_fetches", "sipp", "sip-tester", sipp::fetches),
+    (
+        "two_baresips_over_udp_see_each_other",
+        "baresip",
+        "baresip-core",
+        baresip::two_over_udp_see_each_other,
+    ),
+    (
+        "two_baresips_over_tcp_see_each_other",
+        "baresip",
+        "baresip-core",
+        baresip::two_over_tcp_see_each_other,
+    ),
+    (
+        "baresip_stays_subscribed_through_a_restart_of_the_servers",
+        "baresip",
+        "baresip-core",
+        baresip::stays_subscribed_through_a_restart_of_the_servers,
+    ),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let filters: Vec<&String> = arguments.iter().filter(|it| !it.starts_with('-')).collect();
+    let is_wanted = |name: &str| filters.is_empty() || filters.iter().any(|it| name.contains(*it));
+    let wanted = CASES.iter().filter(|(name, ..)| is_wanted(name));
+    if arguments.iter().any(|argument| argument == "--list") {
+        wanted.for_each(|(name, ..)| println!("{name}: test"));
+        return ExitCode::SUCCESS;
+    }
+    let must_have_all = env::var("CI").is_ok_and(|ci| ci == "true");
+    let mut failures = 0;
+    for (name, program, package, test) in wanted {
+        if !is_there(program) {
+            println!("left out: {name} (install {package})");
+            failures += u32::from(must_have_all);
+            continue;
+        }
+        // The panic has printed what was wrong.
+        let is_well = catch_unwind(test).is_ok();
+        println!("test {name} ... {}", if is_well { "ok" } else { "FAILED" });
+        failures += u32::from(!is_well);
+    }
+    println!("{failures} failed");
+    ExitCode::from(u8::from(failures > 0))
+}
+
+fn is_there(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg("-v").stdin(Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok()
+}

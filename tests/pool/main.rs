@@ -1,0 +1,11 @@
+//! The real program over real sockets, each role a process of its own: black-box tests of what
+//! docs/conformance.md calls R1 to R14, of starting and stopping, and of bad input.
+
+mod admin;
+mod commands;
+mod hostile;
+mod path;
+mod refused;
+mod restart;
+mod streams;
+mod transports;

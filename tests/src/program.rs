@@ -1,0 +1,19 @@
+//! The real program over real sockets: its processes, a pool made of them, phones, and raw
+//! messages.
+//!
+//! Every wait here has a bound and names what it waits for. Only processes that were started here
+//! are ended, each by its id, and none outlives its value.
+
+mod admin;
+mod phone;
+mod place;
+mod pool;
+mod process;
+mod wire;
+
+pub use admin::{Metrics, http};
+pub use phone::{Phone, Town};
+pub use place::Place;
+pub use pool::{Member, Plan, Pool};
+pub use process::{Process, binary, presently, run, until};
+pub use wire::{Caller, Reply, Stream, request, user_of};

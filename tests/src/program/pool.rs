@@ -1,0 +1,312 @@
+//! A pool of processes: a balancer and servers, a store in a directory of its own, free ports.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use presently_pool::Member as Row;
+use presently_sip::Aor;
+use presently_store::sqlite::{Inline, Settings};
+use presently_store::{Operation, Outcome, Store, Ticket};
+use serde_json::Value;
+
+use super::process::{Process, presently, run, until};
+use super::{Metrics, Place, http};
+
+/// What a pool is like.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The weight of each server.
+    pub weights: Vec<u32>,
+    /// The balancer's listeners.
+    pub listen: Vec<String>,
+    /// Text of a configuration file for all of them.
+    pub file: String,
+}
+
+impl Default for Plan {
+    /// Three equal servers; UDP and TCP on loopback.
+    fn default() -> Self {
+        Self {
+            weights: vec![1; 3],
+            listen: ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"]
+                .map(str::to_owned)
+                .to_vec(),
+            file: String::new(),
+        }
+    }
+}
+
+/// A balancer and servers, a process each.
+#[derive(Debug)]
+pub struct Pool {
+    /// Where their files are.
+    pub place: Place,
+    /// Takes what phones send.
+    pub balancer: Member,
+    /// In the order of their names: s1, s2 …
+    pub servers: Vec<Member>,
+}
+
+/// One process of a pool.
+#[derive(Debug)]
+pub struct Member {
+    /// Its name in the pool.
+    pub name: String,
+    /// While it runs.
+    pub process: Option<Process>,
+    /// Its listeners towards phones, by protocol (`udp`, `tcp`).
+    pub listen: Vec<(String, SocketAddr)>,
+    /// Its admin port.
+    pub admin: SocketAddr,
+    args: Vec<String>,
+}
+
+impl Pool {
+    /// Starts the usual pool.
+    pub fn start() -> Self {
+        Self::with(&Plan::default())
+    }
+
+    /// Starts a pool as `plan` says and waits until it serves.
+    pub fn with(plan: &Plan) -> Self {
+        let place = Place::new();
+        let file = place.write("pool.toml", &plan.file);
+        let common = [
+            "serve",
+            "--admin",
+            "127.0.0.1:0",
+            "--config",
+            &file,
+            "--store",
+        ];
+        let common = common.into_iter().map(str::to_owned);
+        let common: Vec<String> = common.chain([place.store()]).collect();
+        let mut args = common.clone();
+        args.extend(words("--role balancer --name b1 --oob 127.0.0.1:0"));
+        for listen in &plan.listen {
+            args.extend(["--listen".to_owned(), listen.clone()]);
+        }
+        let balancer = Member::start("b1", args);
+        let servers = plan.weights.iter().zip(1..).map(|(weight, number)| {
+            let mut args = common.clone();
+            args.extend(words(&format!(
+                "--role server --name s{number} --oob 127.0.0.1:0 --sip 127.0.0.1:0 --weight {weight}"
+            )));
+            Member::start(&format!("s{number}"), args)
+        });
+        let mut pool = Self {
+            servers: servers.collect(),
+            place,
+            balancer,
+        };
+        pool.wait();
+        pool
+    }
+
+    /// Waits until each process that runs is ready and knows the others, and the balancer has a
+    /// link to each server.
+    pub fn wait(&mut self) {
+        let mut servers = 0;
+        for member in self.servers.iter_mut().chain([&mut self.balancer]) {
+            if member.process.is_some() {
+                member.wait();
+                servers += i64::from(member.name != "b1");
+            }
+        }
+        let running = self
+            .members()
+            .filter(|member| member.process.is_some())
+            .count();
+        let running = i64::try_from(running).expect("a few");
+        for member in self.members().filter(|member| member.process.is_some()) {
+            until("all members to be known", WITHIN, || {
+                (member.metrics().get("pool_members") >= running).then_some(())
+            });
+        }
+        if self.balancer.process.is_some() {
+            until("the balancer's links", WITHIN, || {
+                let metrics = self.balancer.metrics();
+                let opened = metrics.get("link_connections_opened");
+                let open = opened - metrics.get("link_connections_broken");
+                (open >= servers).then_some(())
+            });
+        }
+    }
+
+    /// Every process, the balancer first.
+    pub fn members(&mut self) -> impl Iterator<Item = &mut Member> {
+        [&mut self.balancer].into_iter().chain(&mut self.servers)
+    }
+
+    /// Where phones reach the pool over UDP.
+    pub fn udp(&self) -> SocketAddr {
+        self.balancer.listener("udp")
+    }
+
+    /// Where phones reach the pool over TCP.
+    pub fn tcp(&self) -> SocketAddr {
+        self.balancer.listener("tcp")
+    }
+
+    /// The server called `name`.
+    pub fn server(&self, name: &str) -> &Member {
+        let found = self.servers.iter().find(|member| member.name == name);
+        found.expect("a server of this name")
+    }
+
+    /// What `presently show USER --json` says; `None` when the pool keeps nothing.
+    pub fn show(&self, user: &str) -> Option<Value> {
+        let aor = aor(user).to_string();
+        let output = run(["show", &aor, "--store", &self.place.store(), "--json"]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        output
+            .status
+            .success()
+            .then(|| serde_json::from_str(&text).expect("JSON"))
+    }
+
+    /// What `presently status --json` says.
+    pub fn status(&self) -> Value {
+        let output = run(["status", "--store", &self.place.store(), "--json"]);
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    /// The server that `user` is assigned to.
+    pub fn server_of(&self, user: &str) -> String {
+        let shown = self.show(user);
+        let name = shown.as_ref().and_then(|it| it["server"].as_str());
+        name.unwrap_or_else(|| panic!("{user} has no server"))
+            .to_owned()
+    }
+
+    /// The clients of each server, in the order of their names.
+    pub fn clients(&self) -> Vec<u64> {
+        let status = self.status();
+        let rows = status["members"].as_array().expect("a list");
+        let of = |server: &Member| {
+            let row = rows.iter().find(|row| row["name"] == *server.name);
+            row.and_then(|row| row["clients"].as_u64())
+        };
+        let servers = self.servers.iter();
+        servers.map(|it| of(it).expect("it has joined")).collect()
+    }
+
+    /// Moves `user` to the server called `to`, as a drain would.
+    pub fn reassign(&self, user: &str, to: &str) {
+        let client = aor(user);
+        let path = self.place.path("pool.db");
+        let mut store = Inline::open(&path, &Settings::default()).expect("the pool's store");
+        let Outcome::Client(Some(state)) = ask(&mut store, Operation::Show { client }) else {
+            panic!("the pool keeps nothing about {user}");
+        };
+        let assignment = state.assignment.expect("it is assigned");
+        let Outcome::Status(status) = ask(&mut store, Operation::Status) else {
+            panic!("no status");
+        };
+        let is_wanted = |member: &&Row| *member.name == *to;
+        let to = status.members.iter().find(is_wanted).expect("a member").id;
+        let moved = ask(
+            &mut store,
+            Operation::Reassign {
+                client: aor(user),
+                from: assignment.server,
+                epoch: assignment.epoch,
+                to,
+            },
+        );
+        assert!(matches!(moved, Outcome::Assigned(_)), "{moved:?}");
+    }
+}
+
+impl Member {
+    fn start(name: &str, args: Vec<String>) -> Self {
+        Self {
+            name: name.to_owned(),
+            process: Some(Process::spawn(&mut presently(&args))),
+            listen: Vec::new(),
+            admin: (Ipv4Addr::LOCALHOST, 0).into(),
+            args,
+        }
+    }
+
+    /// Starts it again, at the addresses it had.
+    pub fn restart(&mut self) {
+        let mut listen = self.listen.iter();
+        for word in &mut self.args {
+            let Some((protocol, _)) = word.split_once(':') else {
+                continue;
+            };
+            if ["udp", "tcp"].contains(&protocol) {
+                let (protocol, address) = listen.next().expect("it listened before");
+                *word = format!("{protocol}:{address}");
+            }
+        }
+        self.listen.clear();
+        self.process = Some(Process::spawn(&mut presently(&self.args)));
+    }
+
+    /// Waits until it says where it listens and that it is ready.
+    pub fn wait(&mut self) {
+        let process = self.process.as_mut().expect("it runs");
+        self.admin = process.hear("admin port", |line| {
+            let rest = line.trim_start().strip_prefix("admin")?;
+            let rest = rest.trim_start().strip_prefix("http://")?;
+            rest.strip_suffix("/metrics")?.parse().ok()
+        });
+        // The summary names listeners before the admin port.
+        let said = process.said();
+        let listeners = said.iter().filter_map(|line| {
+            let mut words = line.trim_start().strip_prefix("phones")?.split_whitespace();
+            Some((words.next()?.to_owned(), words.next()?.parse().ok()?))
+        });
+        self.listen = listeners.collect();
+        until(&format!("{} to be ready", self.name), WITHIN, || {
+            let (status, _) = http(self.admin, "/readyz")?;
+            (status == 200).then_some(())
+        });
+    }
+
+    /// Where it listens with `protocol`.
+    pub fn listener(&self, protocol: &str) -> SocketAddr {
+        let found = self.listen.iter().find(|(name, _)| name == protocol);
+        found.expect("it listens with it").1
+    }
+
+    /// What it has counted.
+    pub fn metrics(&self) -> Metrics {
+        Metrics::of(self.admin)
+    }
+
+    /// Ends it with SIGTERM, and gives whether it said that all was well.
+    pub fn stop(&mut self) -> bool {
+        let mut process = self.process.take().expect("it runs");
+        process.stop().success()
+    }
+
+    /// Ends it with SIGKILL.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+}
+
+/// The address of record of `user` in these tests.
+pub(super) fn aor(user: &str) -> Aor {
+    Aor::parse(&format!("sip:{user}@example.com")).expect("a user's name")
+}
+
+fn ask(store: &mut Inline, operation: Operation) -> Outcome {
+    store.submit(&mut vec![(Ticket(0), operation)]);
+    let mut done = Vec::new();
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    // Inline: what was submitted is done.
+    let _ = store.poll(&mut context, &mut done);
+    let completion = done.pop().expect("inline");
+    completion.result.expect("the store does what it is asked")
+}
+
+fn words(text: &str) -> impl Iterator<Item = String> + '_ {
+    text.split_whitespace().map(str::to_owned)
+}
+
+const WITHIN: Duration = Duration::from_secs(20);
