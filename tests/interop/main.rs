@@ -1,7 +1,7 @@
 //! Other people's programs against the pool: sipp's scenarios and baresip.
 //!
-//! Without a harness of its own, so that what cannot run here is named in the output of `cargo
-//! test`. With `CI=true` a program that is missing is a failure.
+//! Without the usual harness, so that what cannot run here is named in the output of `cargo test`.
+//! With `CI=true` a program that is missing is a failure.
 
 mod baresip;
 mod sipp;

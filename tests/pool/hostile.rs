@@ -1,5 +1,5 @@
-//! Bad input over real sockets: an answer from the RFC or silence, counted; never a crash, and
-//! never state changed by a refused request.
+//! Bad input over real sockets: an answer from the RFC or silence, counted; never a crash, never
+//! state changed by a refused request.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -199,10 +199,9 @@ fn documents_that_are_traps_are_refused() {
                 \"&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;\"><!ENTITY c \"&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;\">]>\
                 <presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:alice@example.com\">\
                 <note>&c;&c;&c;</note></presence>";
-    let external = "<?xml version=\"1.0\"?>\
-                    <!DOCTYPE p [<!ENTITY x SYSTEM \"file:///etc/passwd\">]>\
-                    <presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:alice@example.com\">\
-                    <note>&x;</note></presence>";
+    let external = "<?xml version=\"1.0\"?><!DOCTYPE p [<!ENTITY x SYSTEM \
+                    \"file:///etc/passwd\">]><presence xmlns=\"urn:ietf:params:xml:ns:pidf\" \
+                    entity=\"sip:alice@example.com\"><note>&x;</note></presence>";
     let deep = "<a>".repeat(5_000) + &"</a>".repeat(5_000);
     let attributes: String = (0..5_000)
         .map(|number| format!(" a{number}=\"\""))
@@ -256,8 +255,8 @@ fn bodies_of_64_kib_are_carried_or_refused_as_a_whole() {
     let caller = Caller::new(here.pool.udp());
     let note = "y".repeat(50_000);
     let body = format!(
-        "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:big@example.com\"><tuple id=\"t\">\
-         <status><basic>open</basic></status><note>{note}</note></tuple></presence>"
+        "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:big@example.com\">\
+         <tuple id=\"t\"><status><basic>open</basic></status><note>{note}</note></tuple></presence>"
     );
     let lines = ["Event: presence", "Expires: 600", PIDF];
     let big = request(
@@ -439,6 +438,35 @@ fn forged_and_broken_datagrams_to_the_out_of_band_port_are_counted() {
     here.town.live(Duration::from_millis(50));
     let is_odd = |event: &Event| matches!(event, Event::SubscriptionEnded { .. });
     assert!(!here.town.phone(0).saw(is_odd));
+    here.assert_well();
+}
+
+#[test]
+fn a_stranger_at_the_port_between_members_is_closed_and_counted() {
+    let here = Inhabited::new();
+    let status = here.pool.status();
+    let rows = status["members"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["name"] == "s1").unwrap();
+    let link: SocketAddr = row["sip"].as_str().unwrap().parse().unwrap();
+    let before = here.pool.server("s1").metrics();
+    let uri = user_of("alice");
+    let logon = request(
+        "REGISTER",
+        &uri,
+        link,
+        "TCP",
+        &["Expires: 0", "Contact: *"],
+        "",
+    );
+    let noise = "\u{1}\u{2}\u{3}".repeat(1_000);
+    for text in [logon.as_str(), "GET / HTTP/1.1\r\n\r\n", &noise] {
+        let mut stream = Stream::open(link);
+        stream.send(text.as_bytes());
+        assert!(stream.is_closed_within(BOUND), "{text:?} was kept");
+    }
+    let now = here.pool.server("s1").metrics();
+    assert!(now.grown("link_connections_refused", &before) >= 1);
+    assert_eq!(now.grown("presence_requests_received", &before), 0);
     here.assert_well();
 }
 

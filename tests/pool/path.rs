@@ -248,8 +248,7 @@ fn an_update_reaches_a_subscriber_where_it_was_moved_to() {
     let [(alice, a), (bob, b), (_, c)] = three_users(&pool, &mut town);
     let watch = town.watch(bob, "alice");
     pool.reassign("bob", &format!("s{}", c + 1));
-    // Bob's next request finds its way; where bob is now, alice's server reads from the store
-    // alone.
+    // Bob's next request finds its way; where bob is, alice's server reads in the store alone.
     let is_answer = |event: &Event| matches!(event, Event::Registered { .. });
     town.phone(bob).register(600);
     town.until("registered again", |town| {

@@ -45,6 +45,48 @@ fn a_restart_of_all_processes_keeps_everything() {
 }
 
 #[test]
+fn a_request_while_its_server_is_away_is_answered_when_it_is_back() {
+    let mut pool = Pool::start();
+    let mut town = Town::default();
+    let alice = town.udp("alice", pool.udp());
+    let bob = town.tcp("bob", pool.tcp());
+    town.register(alice);
+    town.register(bob);
+    let home = pool.server_of("alice");
+    let watch = town.watch(bob, "alice");
+    let away = pool
+        .servers
+        .iter_mut()
+        .find(|server| server.name == home)
+        .unwrap();
+    away.kill();
+    town.phone(alice).publish(true, "while it was away");
+    town.live(Duration::from_secs(1));
+    let is_over =
+        |event: &Event| matches!(event, Event::Published { .. } | Event::PublishFailed { .. });
+    assert!(
+        !town.phone(alice).saw(is_over),
+        "{:?}",
+        town.phone(alice).events
+    );
+    let away = pool
+        .servers
+        .iter_mut()
+        .find(|server| server.name == home)
+        .unwrap();
+    away.restart();
+    town.until_shown(bob, watch, true, "while it was away");
+    town.until("an answer", |town| town.phone(alice).saw(is_over));
+    assert!(
+        !town
+            .phone(alice)
+            .saw(|event| matches!(event, Event::PublishFailed { .. }))
+    );
+    pool.wait();
+    assert_eq!(pool.server_of("alice"), home);
+}
+
+#[test]
 fn sigterm_ends_with_success_and_terminates_no_subscription() {
     let mut pool = Pool::start();
     let mut town = Town::default();

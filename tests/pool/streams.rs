@@ -1,8 +1,12 @@
 //! TCP in any segmentation, half-open peers, slow peers, peers that do not read.
 
+use std::net::SocketAddr;
+use std::process::Command;
 use std::time::Duration;
 
-use presently_tests::program::{Pool, Reply, Stream, Town, request, until, user_of};
+use presently_tests::program::{
+    Caller, Place, Pool, Process, Reply, Stream, Town, binary, request, until, user_of,
+};
 
 fn register(stream: &Stream, user: &str) -> String {
     request(
@@ -125,6 +129,46 @@ fn silent_and_slow_peers_are_let_go_and_hurt_nobody() {
     town.publish(alice, false, "after them");
     town.until_shown(bob, watch, false, "after them");
     assert!(pool.show("slow").is_none());
+}
+
+#[test]
+fn without_room_for_connections_datagrams_are_served_and_room_is_used_again() {
+    let place = Place::new();
+    let store = place.store();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 100 && exec \"$0\" \"$@\""]);
+    command.arg(binary()).args(["serve", "--store", &store]);
+    command.args(["--listen", "udp:127.0.0.1:0", "--listen", "tcp:127.0.0.1:0"]);
+    let mut process = Process::spawn(&mut command);
+    let mut at = |protocol: &str| -> SocketAddr {
+        process.hear(protocol, |line| {
+            let rest = line.trim_start().strip_prefix("phones")?.trim_start();
+            rest.strip_prefix(protocol)?.trim().parse().ok()
+        })
+    };
+    let (udp, tcp) = (at("udp"), at("tcp"));
+    // More than fit: the system takes the rest into its queue.
+    let crowd: Vec<Stream> = (0..180).map(|_| Stream::open(tcp)).collect();
+    let caller = Caller::new(udp);
+    assert!(caller.is_served());
+    let text = request(
+        "REGISTER",
+        &user_of("alice"),
+        caller.at(),
+        "UDP",
+        &["Expires: 600"],
+        "",
+    );
+    assert_eq!(caller.ask(&text).status(), Some(200));
+    drop(crowd);
+    until("a connection to be served", BOUND, || {
+        let mut stream = Stream::open(tcp);
+        let text = register(&stream, "bob");
+        stream.send(text.as_bytes());
+        let reply = stream.receive(Duration::from_secs(1))?;
+        (reply.status() == Some(200)).then_some(())
+    });
+    assert!(process.stop().success());
 }
 
 #[test]

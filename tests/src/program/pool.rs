@@ -89,9 +89,9 @@ impl Pool {
         let balancer = Member::start("b1", args);
         let servers = plan.weights.iter().zip(1..).map(|(weight, number)| {
             let mut args = common.clone();
-            args.extend(words(&format!(
-                "--role server --name s{number} --oob 127.0.0.1:0 --sip 127.0.0.1:0 --weight {weight}"
-            )));
+            let of_it = format!("--role server --name s{number} --weight {weight}");
+            args.extend(words(&of_it));
+            args.extend(words("--oob 127.0.0.1:0 --sip 127.0.0.1:0"));
             Member::start(&format!("s{number}"), args)
         });
         let mut pool = Self {

@@ -120,8 +120,7 @@ impl Drop for Process {
     }
 }
 
-/// The program, built in the profile of the test that asks; or the one that `PRESENTLY_PROGRAM`
-/// names.
+/// The program, built in the profile of the test that asks, or the one `PRESENTLY_PROGRAM` names.
 pub fn binary() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {

@@ -217,8 +217,10 @@ impl PoolLinks {
         let Some(place) = self.links.iter().position(|link| link.flow() == Some(flow)) else {
             return;
         };
-        self.counters.broken += 1;
         let is_caller = flow.listener == NO_LISTENER;
+        let is_open = |link: &Link| matches!(link.state, State::Open { .. });
+        // A call that nobody took was no link yet.
+        self.counters.broken += u64::from(self.links.get(place).is_some_and(is_open));
         match self.links.get_mut(place) {
             Some(link) if is_caller => {
                 let pause = match &link.state {
