@@ -389,6 +389,39 @@ fn a_branch_without_the_cookie_is_served_and_its_repeat_absorbed() {
     });
 }
 
+// RFC 3261 §21.5.4, §20.33: a bound is a 503 with a time, and costs nobody else anything
+#[test]
+fn a_flood_of_one_client_is_503_with_retry_after_and_nobody_else_feels_it() {
+    in_each(|play| {
+        let mut bob = play.phone("bob");
+        for number in 0..200 {
+            let text = bob.subscribe(&format!("user{number}"), &[]);
+            play.send(&bob, &text);
+        }
+        let mut alice = play.phone("alice");
+        play.register(&mut alice);
+        play.run(secs(3));
+        let mut counts = [0; 2];
+        let mut seen = std::collections::BTreeSet::new();
+        for answer in play.answers(&bob) {
+            assert!(
+                seen.insert(answer.header("CSeq").unwrap().to_owned()),
+                "one answer each"
+            );
+            match answer.status() {
+                Some(200) => counts[0] += 1,
+                Some(503) => {
+                    assert!(answer.number("Retry-After").is_some_and(|secs| secs > 0));
+                    counts[1] += 1;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(counts[0] + counts[1], 200);
+        assert!(counts[0] >= 32 && counts[1] > 0, "{counts:?}");
+    });
+}
+
 // A30: RFC 4475, RFC 5118
 #[test]
 fn no_torture_message_stops_the_pool() {
