@@ -205,8 +205,8 @@ fn an_answer_copies_what_names_the_request_and_adds_a_tag() {
         let mut alice = play.phone("alice");
         let contact = alice.contact();
         let via = format!(
-            "Via: SIP/2.0/UDP {};branch=z9hG4bKtop;x=1\r\nVia: SIP/2.0/TCP a.example.net;branch=z9hG4bKb, \
-             SIP/2.0/UDP c.example.net;branch=z9hG4bKc",
+            "Via: SIP/2.0/UDP {};branch=z9hG4bKtop;x=1\r\n\
+             Via: SIP/2.0/TCP a.example.net;branch=z9hG4bKb, SIP/2.0/UDP c.example.net;branch=z9hG4bKc",
             alice.at
         );
         let from = "From: \"Alice; <A>\" <sip:alice@example.com>;x=y;tag=f";
