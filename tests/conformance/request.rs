@@ -204,11 +204,11 @@ fn an_answer_copies_what_names_the_request_and_adds_a_tag() {
     in_each(|play| {
         let mut alice = play.phone("alice");
         let contact = alice.contact();
-        let via = format!(
-            "Via: SIP/2.0/UDP {};branch=z9hG4bKtop;x=1\r\n\
-             Via: SIP/2.0/TCP a.example.net;branch=z9hG4bKb, SIP/2.0/UDP c.example.net;branch=z9hG4bKc",
-            alice.at
-        );
+        let via = [
+            &format!("Via: SIP/2.0/UDP {};branch=z9hG4bKtop;x=1", alice.at),
+            "Via: SIP/2.0/TCP a.example.net;branch=z9hG4bKb, SIP/2.0/UDP c.example.net;branch=z9hG4bKc",
+        ]
+        .join("\r\n");
         let from = "From: \"Alice; <A>\" <sip:alice@example.com>;x=y;tag=f";
         let text = alice.register(&[&via, from, &contact]);
         play.send(&alice, &text);
