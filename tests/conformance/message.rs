@@ -52,6 +52,24 @@ fn a_message_reaches_every_binding_as_it_was_written() {
     });
 }
 
+// RFC 5626 §7: two flows of one instance ring once
+#[test]
+fn an_instance_is_a_target_once() {
+    in_each(|play| {
+        let mut phones = Vec::new();
+        for number in [1, 2] {
+            let params = format!(";+sip.instance=\"<urn:uuid:1>\";reg-id={number}");
+            phones.push(alices(play, &params, Reply::default()));
+        }
+        let mut bob = play.phone("bob");
+        assert_eq!(write(play, &mut bob, "once").status(), Some(200));
+        let got = phones
+            .iter()
+            .map(|phone| play.requests(phone, "MESSAGE").len());
+        assert_eq!(got.sum::<usize>(), 1);
+    });
+}
+
 // RFC 3261 §21.4.18: nobody is there
 #[test]
 fn a_message_to_nobody_is_480() {

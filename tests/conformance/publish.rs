@@ -262,6 +262,68 @@ fn publications_are_done_in_the_order_they_came() {
     });
 }
 
+/// Sends `text` at the times of Timer E up to `last` milliseconds, and waits out a second more.
+fn repeat(play: &mut Play, phone: &Phone, text: &str, last: u64) {
+    let start = play.world.now().moment;
+    for at in [0, 500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500] {
+        if at > last {
+            break;
+        }
+        let now = play.world.now().moment.since(start);
+        play.run(std::time::Duration::from_millis(at).saturating_sub(now));
+        play.send(phone, text);
+    }
+    play.run(secs(1));
+}
+
+// H13: RFC 3903 §6. C9: RFC 3261 §10.3. B2: RFC 4320 §4.1
+#[test]
+fn a_store_that_is_away_makes_a_request_wait_and_then_503_with_nothing_changed() {
+    in_each(|play| {
+        let (mut alice, bob) = bob_watches_alice(play);
+        let tag = play.publish(&mut alice, "before");
+        play.settle();
+        let known = play.answers(&alice).len();
+        play.world.set_store_away(true);
+        let condition = if_match(&tag);
+        let text = alice.publish(&[&condition], &pidf("alice", "during"));
+        repeat(play, &alice, &text, 3_500);
+        let statuses = |play: &Play, alice: &Phone, known: usize| -> Vec<u16> {
+            let answers = play.answers(alice).into_iter().skip(known);
+            answers.filter_map(|answer| answer.status()).collect()
+        };
+        assert_eq!(statuses(play, &alice, known), [100], "held, not refused");
+        play.world.set_store_away(false);
+        play.run(secs(1));
+        assert_eq!(
+            statuses(play, &alice, known),
+            [100, 200],
+            "and done when it can be"
+        );
+        assert!(told(play, &bob).contains("during"));
+
+        let tag = play.answers(&alice).pop().unwrap();
+        let condition = if_match(tag.header("SIP-ETag").unwrap());
+        let known = play.answers(&alice).len();
+        play.world.set_store_away(true);
+        let text = alice.publish(&[&condition], &pidf("alice", "never"));
+        repeat(play, &alice, &text, 23_500);
+        let last = play.answers(&alice).pop().unwrap();
+        assert_eq!(
+            last.status(),
+            Some(503),
+            "{:?}",
+            statuses(play, &alice, known)
+        );
+        assert!(last.number("Retry-After").is_some_and(|secs| secs > 0));
+        play.world.set_store_away(false);
+        play.run(secs(15));
+        assert!(told(play, &bob).contains("during"), "nothing was changed");
+        let answer = publish(play, &mut alice, &[&condition], "");
+        assert_eq!(answer.status(), Some(200), "the tag still holds");
+    });
+}
+
 // H14: RFC 3903 §6
 #[test]
 fn a_publish_makes_no_dialog() {

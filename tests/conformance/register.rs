@@ -160,12 +160,13 @@ fn an_old_cseq_or_one_bad_contact_fails_the_whole_request() {
         let answer = register(play, &mut alice, &lines);
         assert_eq!(answer.status(), Some(500));
         alice.cseq = 20;
-        for bad in ["Contact: <sip:alice@192.0.2.201>;expires=5", "Contact: <:>"] {
-            let answer = register(
-                play,
-                &mut alice,
-                &[&own, "Contact: <sip:a@192.0.2.202>", bad],
-            );
+        for bad in [
+            "Contact: <sip:alice@192.0.2.201>;expires=5",
+            "Contact: <:>",
+            "Contact: <sip:alice@192.0.2.201;x=\r\n y>",
+        ] {
+            let lines = [&*own, "Contact: <sip:a@192.0.2.202>", bad];
+            let answer = register(play, &mut alice, &lines);
             assert!(matches!(answer.status(), Some(423 | 400)), "{bad}");
         }
         assert_eq!(bindings(play, "alice"), before);

@@ -204,11 +204,11 @@ fn an_answer_copies_what_names_the_request_and_adds_a_tag() {
     in_each(|play| {
         let mut alice = play.phone("alice");
         let contact = alice.contact();
-        let via = format!(
-            "Via: SIP/2.0/UDP {};branch=z9hG4bKtop;x=1\r\nVia: SIP/2.0/TCP a.example.net;branch=z9hG4bKb, \
-             SIP/2.0/UDP c.example.net;branch=z9hG4bKc",
-            alice.at
-        );
+        let via = [
+            &format!("Via: SIP/2.0/UDP {};branch=z9hG4bKtop;x=1", alice.at),
+            "Via: SIP/2.0/TCP a.example.net;branch=z9hG4bKb, SIP/2.0/UDP c.example.net;branch=z9hG4bKc",
+        ]
+        .join("\r\n");
         let from = "From: \"Alice; <A>\" <sip:alice@example.com>;x=y;tag=f";
         let text = alice.register(&[&via, from, &contact]);
         play.send(&alice, &text);
@@ -386,6 +386,39 @@ fn a_branch_without_the_cookie_is_served_and_its_repeat_absorbed() {
             let second = play.ask(&alice, &other);
             assert_eq!(second.number("CSeq"), Some(2), "the next is another");
         }
+    });
+}
+
+// RFC 3261 §21.5.4, §20.33: a bound is a 503 with a time, and costs nobody else anything
+#[test]
+fn a_flood_of_one_client_is_503_with_retry_after_and_nobody_else_feels_it() {
+    in_each(|play| {
+        let mut bob = play.phone("bob");
+        for number in 0..200 {
+            let text = bob.subscribe(&format!("user{number}"), &[]);
+            play.send(&bob, &text);
+        }
+        let mut alice = play.phone("alice");
+        play.register(&mut alice);
+        play.run(secs(3));
+        let mut counts = [0; 2];
+        let mut seen = std::collections::BTreeSet::new();
+        for answer in play.answers(&bob) {
+            assert!(
+                seen.insert(answer.header("CSeq").unwrap().to_owned()),
+                "one answer each"
+            );
+            match answer.status() {
+                Some(200) => counts[0] += 1,
+                Some(503) => {
+                    assert!(answer.number("Retry-After").is_some_and(|secs| secs > 0));
+                    counts[1] += 1;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(counts[0] + counts[1], 200);
+        assert!(counts[0] >= 32 && counts[1] > 0, "{counts:?}");
     });
 }
 

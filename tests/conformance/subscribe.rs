@@ -85,6 +85,8 @@ fn a_subscribe_has_exactly_one_sip_contact() {
             "Contact: <sip:bob@192.0.2.1>, <sip:bob@192.0.2.2>",
             "Contact: <tel:+15551234>",
             "Contact: <mailto:bob@example.com>",
+            "Contact: <sip:bob@192.0.2.1;x=\r\n y>",
+            "Contact: <sip:bob@192.0.2.1 SIP/2.0>",
         ] {
             let mut bob = play.phone("bob");
             let text = bob.subscribe("alice", &[contact]);

@@ -164,11 +164,11 @@ fn is_table(line: &str) -> bool {
     line.trim_start().starts_with('(') && line.trim_end().ends_with([',', ')'])
 }
 
-/// A string, of an error or a message, that is read as one.
+/// Whether a line is too long for its strings alone: rustfmt breaks none.
 fn is_text(line: &str) -> bool {
-    line.trim_start()
-        .trim_start_matches("#[error(")
-        .starts_with('"')
+    let quotes = line.find('"').zip(line.rfind('"'));
+    let text = quotes.map_or(0, |(first, last)| line[first..last].chars().count());
+    line.chars().count() - text <= COLUMNS_MAX && text > 0
 }
 
 /// The text with comments that go on in the next line joined, line breaks kept as counted.

@@ -43,6 +43,13 @@ impl World {
         self.step();
     }
 
+    /// Takes the store away from every host, or brings it back.
+    pub fn set_store_away(&mut self, is_away: bool) {
+        for node in &self.hosts {
+            node.latency.set_away(is_away);
+        }
+    }
+
     /// Takes what has reached addresses without a phone, in order of arrival.
     pub fn take_heard(&mut self) -> Vec<Heard> {
         std::mem::take(&mut self.heard)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use presently_sip::Moment;
 use presently_store::sqlite::Inline;
-use presently_store::{Completion, Operation, Store, Ticket};
+use presently_store::{Completion, Operation, Refused, Store, Ticket};
 
 use super::journal::Journal;
 
@@ -21,6 +21,8 @@ struct State {
     next_due: Option<Moment>,
     /// Whether it answers in the same moment.
     is_quick: bool,
+    /// Whether it does nothing and says so.
+    is_away: bool,
 }
 
 /// [`Inline`] behind two delays: until an operation is done, and until its completion is told. So
@@ -49,6 +51,11 @@ impl Latency {
     /// Makes the store do and tell everything at once.
     pub(super) fn hasten(&self) {
         self.0.lock().expect("one thread").is_quick = true;
+    }
+
+    /// Takes the store away, or brings it back.
+    pub(super) fn set_away(&self, is_away: bool) {
+        self.0.lock().expect("one thread").is_away = is_away;
     }
 
     /// When the store has something to do or to say.
@@ -113,6 +120,12 @@ impl SlowStore {
             return;
         }
         let mut finished = Vec::new();
+        if self.latency.0.lock().expect("one thread").is_away {
+            finished.extend(batch.drain(..).map(|(ticket, _)| Completion {
+                ticket,
+                result: Err(Refused::Unavailable),
+            }));
+        }
         self.inner.submit(&mut batch);
         let _ = self
             .inner

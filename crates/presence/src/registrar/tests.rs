@@ -91,8 +91,7 @@ type Row = (
 fn every_row_of_the_registrars_table() {
     #[rustfmt::skip]
     let table: [Row; 22] = [
-        // what                           held     contacts                                    id
-        // cseq  outcome
+        // what, held, contacts, Call-ID, CSeq, outcome
         ("a query of nothing",            &[],     Contacts::Query,                            "c", 1, "0 then"),
         ("a query",                       AB,      Contacts::Query,                            "c", 1, "2 then"),
         ("a first binding",               &[],     some(&[("a", Some(60))]),                   "c", 1, "put sip:a@h 60, 1 then"),
