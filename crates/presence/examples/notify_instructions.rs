@@ -34,7 +34,7 @@ fn main() {
     }
     for version in 1..=rounds {
         let wake = Wake {
-            resource: play.document(version).resource.clone(),
+            resource: Play::document(version).resource.clone(),
             version: Version(version),
         };
         play.server.handle_wake(&wake, &mut play.out);
@@ -109,7 +109,7 @@ impl Play {
     fn complete(&mut self, version: u64) {
         while !self.out.operations.is_empty() {
             for (ticket, operation) in std::mem::take(&mut self.out.operations) {
-                let result = Ok(self.outcome(&operation, version));
+                let result = Ok(Self::outcome(&operation, version));
                 let completion = Completion { ticket, result };
                 let out = &mut self.out;
                 self.server
@@ -118,8 +118,8 @@ impl Play {
         }
     }
 
-    fn outcome(&self, operation: &Operation, version: u64) -> Outcome {
-        let document = self.document(version);
+    fn outcome(operation: &Operation, version: u64) -> Outcome {
+        let document = Self::document(version);
         match operation {
             Operation::Activate { .. } => Outcome::Activated(Some(Box::new(Activated {
                 client: ClientId(1),
@@ -141,7 +141,7 @@ impl Play {
         }
     }
 
-    fn document(&self, version: u64) -> Arc<Document> {
+    fn document(version: u64) -> Arc<Document> {
         Arc::new(Document {
             resource: ResourceId {
                 aor: Aor::parse("sip:alice@example.com").expect("an address of record"),

@@ -36,6 +36,16 @@ impl Date {
 
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Vec::with_capacity(LENGTH);
+        self.write(&mut text);
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+impl Date {
+    /// Appends the text. Without the formatting machinery, which costs ten times as much: every NOTIFY
+    /// carries a date.
+    pub fn write(self, out: &mut Vec<u8>) {
         let secs = self.0.secs();
         let (days, secs) = (secs / 86_400, secs % 86_400);
         let (year, month, day) = civil(days);
@@ -46,12 +56,38 @@ impl fmt::Display for Date {
         // The first of January 1970 was a Thursday.
         let weekday = name(&WEEKDAYS, (days + 4) % 7).unwrap_or_default();
         let month = name(&MONTHS, month - 1).unwrap_or_default();
+        for part in [
+            weekday.as_bytes(),
+            b", ",
+            &pair(day),
+            b" ",
+            month.as_bytes(),
+        ] {
+            out.extend_from_slice(part);
+        }
         let (hour, minute, second) = (secs / 3600, secs / 60 % 60, secs % 60);
-        write!(
-            f,
-            "{weekday}, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} GMT"
-        )
+        let (century, year) = (pair(year / 100 % 100), pair(year % 100));
+        let (hour, minute, second) = (pair(hour), pair(minute), pair(second));
+        for part in [
+            b" ",
+            &century[..],
+            &year,
+            b" ",
+            &hour,
+            b":",
+            &minute,
+            b":",
+            &second,
+            b" GMT",
+        ] {
+            out.extend_from_slice(part);
+        }
     }
+}
+
+/// Two decimal digits.
+fn pair(number: u64) -> [u8; 2] {
+    [number / 10, number % 10].map(|digit| b'0' + u8::try_from(digit % 10).unwrap_or(0))
 }
 
 fn number(text: &str) -> Option<u64> {
@@ -83,6 +119,8 @@ fn days_before(year: u64, month: u64, day: u64) -> u64 {
     era * DAYS_OF_ERA + day_of_era - DAYS_TO_1970
 }
 
+/// Bytes of a date.
+const LENGTH: usize = 29;
 /// Days of 400 Gregorian years.
 const DAYS_OF_ERA: u64 = 146_097;
 /// Days from 1 March of year 0 to 1 January 1970.

@@ -19,6 +19,8 @@ use crate::{CSeq, NameAddr, Via};
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
     bytes: &'a [u8],
+    /// All before the body, where that is UTF-8: judged once, not for each value.
+    head: Option<&'a str>,
     index: &'a Index,
 }
 
@@ -48,7 +50,7 @@ impl<'a> Message<'a> {
     /// The start line.
     #[must_use]
     pub fn start(&self) -> Start<'a> {
-        let text = |span: index::Span| std::str::from_utf8(span.of(self.bytes)).unwrap_or_default();
+        let text = |span| self.text_of(span).unwrap_or_default();
         match self.index.start {
             index::StartLine::Request {
                 method,
@@ -78,8 +80,9 @@ impl<'a> Message<'a> {
     /// As [`Message::header`], when it is UTF-8.
     #[must_use]
     pub fn text(&self, name: Name) -> Option<&'a str> {
-        self.header(name)
-            .and_then(|value| std::str::from_utf8(value).ok())
+        let mut headers = self.index.headers.iter();
+        let header = headers.find(|header| header.name == name)?;
+        self.text_of(header.value)
     }
 
     /// Every value of every header called `name`, split at commas outside quotes and brackets
@@ -117,13 +120,13 @@ impl<'a> Message<'a> {
     /// From.
     #[must_use]
     pub fn from(&self) -> Option<NameAddr<'a>> {
-        self.header(Name::From).and_then(name_addr)
+        self.name_addr(Name::From)
     }
 
     /// To.
     #[must_use]
     pub fn to(&self) -> Option<NameAddr<'a>> {
-        self.header(Name::To).and_then(name_addr)
+        self.name_addr(Name::To)
     }
 
     /// Call-ID.
@@ -169,15 +172,24 @@ impl<'a> Message<'a> {
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
-}
 
-/// Reads one address. A display name that is not UTF-8 is given up, not the address behind it.
-fn name_addr(value: &[u8]) -> Option<NameAddr<'_>> {
-    let text = std::str::from_utf8(value).or_else(|_| {
-        let address = text::find_outside(value, b'<').and_then(|at| value.get(at..));
-        std::str::from_utf8(address.unwrap_or(value))
-    });
-    text.ok().and_then(NameAddr::parse)
+    /// Reads one address. A display name that is not UTF-8 is given up, not the address behind it.
+    fn name_addr(&self, name: Name) -> Option<NameAddr<'a>> {
+        let text = self.text(name).or_else(|| {
+            let value = self.header(name)?;
+            let address = text::find_outside(value, b'<').and_then(|at| value.get(at..))?;
+            std::str::from_utf8(address).ok()
+        });
+        text.and_then(NameAddr::parse)
+    }
+
+    /// A part of the head, when it is UTF-8.
+    fn text_of(&self, span: index::Span) -> Option<&'a str> {
+        match self.head {
+            Some(head) => head.get(span.range()),
+            None => std::str::from_utf8(span.of(self.bytes)).ok(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -32,6 +32,11 @@ pub(crate) fn hex_byte(high: u8, low: u8) -> Option<u8> {
 
 /// Where `stop` first stands outside quoted strings and angle brackets.
 pub(crate) fn find_outside(text: &[u8], stop: u8) -> Option<usize> {
+    // Mostly nothing is quoted before it: two fast looks spare the careful one.
+    let first = memchr::memchr(stop, text)?;
+    if memchr::memchr2(b'"', b'<', text.get(..first)?).is_none() {
+        return Some(first);
+    }
     let mut inside = Inside::Nothing;
     for (at, &byte) in text.iter().enumerate() {
         inside = match (inside, byte) {
@@ -91,10 +96,7 @@ impl<'a> Iterator for Commas<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         while !self.rest.is_empty() {
-            // Most headers hold one value: one fast look spares the careful one.
-            let comma = memchr::memchr(b',', self.rest)
-                .and_then(|_| find_outside(self.rest, b','))
-                .unwrap_or(self.rest.len());
+            let comma = find_outside(self.rest, b',').unwrap_or(self.rest.len());
             let (value, rest) = self.rest.split_at_checked(comma).unwrap_or_default();
             self.rest = rest.split_first().map_or(&[], |(_, rest)| rest);
             let value = value.trim_ascii();

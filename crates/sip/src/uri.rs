@@ -134,12 +134,13 @@ impl<'a> Host<'a> {
             .strip_prefix('[')
             .and_then(|rest| rest.strip_suffix(']'));
         let text = inner.unwrap_or(self.0);
-        if text.contains(":::") {
-            // The grammar of RFC 3261 §25.1 makes three colons where two are meant (RFC 5118
-            // §4.10).
-            return text.replacen(":::", "::", 1).parse().ok();
-        }
-        text.parse().ok()
+        text.parse().ok().or_else(|| {
+            // The grammar of RFC 3261 §25.1 makes three colons where two are meant
+            // (RFC 5118 §4.10).
+            text.contains(":::")
+                .then(|| text.replacen(":::", "::", 1).parse().ok())
+                .flatten()
+        })
     }
 
     /// Whether both are the same host, without regard to case; addresses are compared as such.
@@ -165,11 +166,11 @@ fn is_host(text: &str) -> bool {
             .is_some_and(|address| address.is_ipv6());
     }
     // Labels are not empty; one dot at the end is the root of the DNS.
-    let mut is_after_label = false;
+    let mut before = b'.';
     let is_part = |byte: u8| {
-        let is_dot = byte == b'.' && is_after_label;
-        is_after_label = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        is_dot || is_after_label
+        let is_whole = byte != b'.' || before != b'.';
+        before = byte;
+        is_whole && matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'A'..=b'Z' | b'_')
     };
     !text.is_empty() && text.bytes().all(is_part)
 }

@@ -1,8 +1,6 @@
 //! Writing a NOTIFY (RFC 6665 §4.2.2): once when it is due, and again, the same bytes, until
 //! answered.
 
-use std::io::Write;
-
 use bytes::Bytes;
 use presently_pool::{Epoch, Kind};
 use presently_sip::transaction::ClientTransaction;
@@ -148,7 +146,7 @@ fn write(slot: SubscriptionSlot, live: &Live, sent: &InFlight, bench: &mut Bench
         None => put(out, &[b"terminated;reason=timeout"]),
     }
     put(out, &[b"\r\nDate: "]);
-    write!(out, "{}", Date(sent.date)).expect("a vector takes every byte");
+    Date(sent.date).write(out);
     content(out, sent)
 }
 

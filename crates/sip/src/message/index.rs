@@ -65,7 +65,12 @@ impl Index {
     /// bytes).
     #[must_use]
     pub fn message<'a>(&'a self, bytes: &'a [u8]) -> Message<'a> {
-        Message { bytes, index: self }
+        let head = bytes.get(..self.body.range().start).unwrap_or_default();
+        Message {
+            bytes,
+            head: std::str::from_utf8(head).ok(),
+            index: self,
+        }
     }
 
     fn read_start(&mut self, bytes: &[u8], line: Span) -> Result<(), ReadError> {
