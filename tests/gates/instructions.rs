@@ -117,7 +117,9 @@ fn build(step: &Step) -> PathBuf {
         let path = artifact["executable"].as_str().filter(|_| is_it)?;
         Some(PathBuf::from(path))
     });
-    paths.last().expect("cargo says where it put the example")
+    paths
+        .next_back()
+        .expect("cargo says where it put the example")
 }
 
 /// The instructions of one run, as callgrind sums them up.

@@ -43,8 +43,8 @@ impl fmt::Display for Date {
 }
 
 impl Date {
-    /// Appends the text. Without the formatting machinery, which costs ten times as much: every NOTIFY
-    /// carries a date.
+    /// Appends the text. Without the formatting machinery, which costs ten times as much: every
+    /// NOTIFY carries a date.
     pub fn write(self, out: &mut Vec<u8>) {
         let secs = self.0.secs();
         let (days, secs) = (secs / 86_400, secs % 86_400);
