@@ -112,7 +112,7 @@ fn build(step: &Step) -> PathBuf {
     let artifacts = lines
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let paths = artifacts.filter_map(|artifact| {
+    let mut paths = artifacts.filter_map(|artifact| {
         let is_it = artifact["target"]["name"] == step.example;
         let path = artifact["executable"].as_str().filter(|_| is_it)?;
         Some(PathBuf::from(path))
