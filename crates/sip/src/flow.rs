@@ -1,5 +1,6 @@
 //! A flow: one transport association between two addresses (RFC 5626 §2.1).
 
+use std::fmt;
 use std::net::SocketAddr;
 
 /// What carries a flow.
@@ -25,6 +26,16 @@ impl Protocol {
             Self::Tcp => "TCP",
             Self::Udp => "UDP",
         }
+    }
+}
+
+/// As people write it in a listener's address: `udp`, `tcp`.
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
     }
 }
 

@@ -53,7 +53,7 @@ pub enum Opening {
 #[non_exhaustive]
 pub enum BindError {
     /// No interface of this machine has the address.
-    #[error("{protocol:?} {address}: this machine does not have the address")]
+    #[error("{protocol}:{address}: this machine does not have the address")]
     Foreign {
         /// Over which protocol.
         protocol: Protocol,
@@ -61,7 +61,7 @@ pub enum BindError {
         address: SocketAddr,
     },
     /// The system would not have it.
-    #[error("{protocol:?} {address}: cannot listen")]
+    #[error("{protocol}:{address}: cannot listen")]
     Refused {
         /// Over which protocol.
         protocol: Protocol,
@@ -72,7 +72,7 @@ pub enum BindError {
         source: io::Error,
     },
     /// Another program listens there.
-    #[error("{protocol:?} {address}: already taken")]
+    #[error("{protocol}:{address}: already taken")]
     Taken {
         /// Over which protocol.
         protocol: Protocol,

@@ -96,7 +96,7 @@ async fn a_port_that_is_taken_is_named() {
         assert!(matches!(error, BindError::Taken { address, .. } if address == taken));
         assert_eq!(
             error.to_string(),
-            format!("{protocol:?} {taken}: already taken")
+            format!("{protocol}:{taken}: already taken")
         );
     }
     let foreign = Listen::sip(Protocol::Udp, "192.0.2.1:5060".parse().unwrap());
