@@ -409,8 +409,7 @@ fn commit(actor: Actor, changes: Vec<Change>) -> Operation {
 fn aor(number: usize) -> Aor {
     // Scattered, as names are.
     let scattered = number.wrapping_mul(2_654_435_761) % 4_294_967_296;
-    Aor::from_key(&format!("sip:user{scattered:08x}{number}@example.com"))
-        .expect("an address of record")
+    Aor::from_canonical(&format!("sip:user{scattered:08x}{number}@example.com"))
 }
 
 fn presence(number: usize) -> ResourceId {

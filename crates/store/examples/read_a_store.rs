@@ -26,8 +26,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     ];
 
     // The balancer gives each client the server with the fewest clients; that server activates it.
-    let alice = Aor::parse("sip:alice@example.com")?;
-    let bob = Aor::parse("sip:bob@example.com")?;
+    let alice = Aor::from_canonical("sip:alice@example.com");
+    let bob = Aor::from_canonical("sip:bob@example.com");
     let (at_alice, her) = log_on(&mut store, balancer, servers, &alice)?;
     let (at_bob, his) = log_on(&mut store, balancer, servers, &bob)?;
 

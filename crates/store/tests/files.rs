@@ -282,7 +282,7 @@ fn join(store: &mut dyn Store, name: &str) -> Membership {
 fn assign(by: Membership, number: u64) -> Operation {
     Operation::Assign {
         by,
-        client: Aor::from_key(&format!("sip:{number}@example.com")).expect("an address of record"),
+        client: Aor::from_canonical(&format!("sip:{number}@example.com")),
         create: true,
         now: WallTime(0),
     }

@@ -440,7 +440,7 @@ fn join(name: u64) -> Operation {
 }
 
 fn aor(user: u64) -> Aor {
-    Aor::from_key(&format!("sip:{user}@example.com")).expect("an address of record")
+    Aor::from_canonical(&format!("sip:{user}@example.com"))
 }
 
 fn user(aor: &Aor) -> u64 {

@@ -13,7 +13,7 @@ use crate::{
 
 /// An address of record.
 pub(super) fn aor(user: &str) -> Aor {
-    Aor::from_key(&format!("sip:{user}@example.com")).expect("an address of record")
+    Aor::from_canonical(&format!("sip:{user}@example.com"))
 }
 
 /// The presence of an address of record.

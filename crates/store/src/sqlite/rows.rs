@@ -107,7 +107,7 @@ impl<'a, 'stmt> Cells<'a, 'stmt> {
 
     /// The next cell, an address of record.
     pub(super) fn aor(&mut self) -> rusqlite::Result<Aor> {
-        self.read(|text| Aor::from_key(text).ok())
+        self.read(|text| Some(Aor::from_canonical(text)))
     }
 
     /// The next two cells, a resource.
