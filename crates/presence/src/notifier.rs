@@ -210,6 +210,7 @@ impl Notifier {
         }
         if let Some(resource) = self.resources.get_mut(place) {
             resource.watchers = watchers;
+            resource.drop_unshared();
         }
         reading
     }

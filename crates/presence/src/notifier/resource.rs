@@ -138,6 +138,13 @@ impl Resource {
         self.views.push((accept.clone(), pinned.clone()));
         pinned
     }
+
+    /// Lets go of what was rendered for one watcher alone: its NOTIFY holds it until it is answered.
+    pub(crate) fn drop_unshared(&mut self) {
+        if self.watchers.len() == 1 {
+            self.views = Vec::new();
+        }
+    }
 }
 
 /// Accept values rendered for at a time; phones of one make send the same.
