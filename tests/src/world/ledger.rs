@@ -26,8 +26,8 @@ pub struct Ledger {
     pub kept: Option<Vec<Bytes>>,
     /// What went out of band.
     pub wakes: Wakes,
-    /// NOTIFYs (Call-ID, CSeq) of servers that had not heard yet that the watcher has moved. The new
-    /// server cannot know what they showed.
+    /// NOTIFYs (Call-ID, CSeq) of servers that had not heard yet that the watcher has moved. The
+    /// new server cannot know what they showed.
     pub stragglers: BTreeSet<(String, u32)>,
     /// The servers' names, as their Via shows them.
     pub(super) names: BTreeMap<String, MemberId>,
