@@ -56,11 +56,9 @@ fn a_notify_allocates_twice_at_most_and_a_subscription_is_small() {
     }
     stage.pass(Duration::from_secs(40));
     let change = region.change();
-    let kept = change.bytes_allocated - change.bytes_deallocated;
-    println!(
-        "{} bytes kept a subscription",
-        kept / usize::from(SUBSCRIPTIONS)
-    );
+    let kept = (change.bytes_allocated - change.bytes_deallocated) / usize::from(SUBSCRIPTIONS);
+    println!("{kept} bytes kept a subscription, remembered answers included");
+    assert!(kept <= KEPT_MAX);
 }
 
 /// Publishes; answers the NOTIFYs of the publisher's own server; gives the entity-tag.
@@ -110,3 +108,5 @@ fn count(region: &Region<'_, System>) -> usize {
 /// Half of them are at the publisher's server, and half, about a hundred, are woken.
 const WATCHERS: std::ops::Range<u16> = 1000..1200;
 const SUBSCRIPTIONS: u16 = 2000;
+/// Growth would show here: 1.5 kB is aimed at, without the answers and the tables' room to grow.
+const KEPT_MAX: usize = 3_500;

@@ -139,8 +139,7 @@ impl Resource {
         pinned
     }
 
-    /// Lets go of what was rendered for one watcher alone: its NOTIFY holds it until it is
-    /// answered.
+    /// Lets go of what was rendered for one watcher alone: its NOTIFY holds it until the answer.
     pub(crate) fn drop_unshared(&mut self) {
         if self.watchers.len() == 1 {
             self.views = Vec::new();
