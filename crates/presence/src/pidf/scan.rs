@@ -28,7 +28,7 @@ pub(super) struct RawAttribute<'a> {
 ///
 /// # Errors
 ///
-/// There is a DTD, or a limit below is passed.
+/// There is a DTD, a name that is not qualified as namespaces want it, or a limit below is passed.
 pub(super) fn measure(text: &str) -> Result<usize, BodyRefused> {
     let mut scope = Scope::default();
     let mut rest = text;
@@ -141,9 +141,15 @@ impl<'a> Scope<'a> {
         if self.outside.len() == DEPTH_MAX {
             return Err(BodyRefused::TooLarge);
         }
+        if !is_qualified(tag.name) {
+            return Err(BodyRefused::Malformed);
+        }
         self.outside.push(self.prefixes.len());
         let mut attributes = 0;
         for RawAttribute { name, .. } in tag.attributes() {
+            if !is_qualified(name) {
+                return Err(BodyRefused::Malformed);
+            }
             match name.strip_prefix("xmlns") {
                 Some(prefix) if !self.prefixes.contains(&prefix) => self.prefixes.push(prefix),
                 Some(_) => {}
@@ -163,6 +169,15 @@ impl<'a> Scope<'a> {
         if let Some(before) = self.outside.pop() {
             self.prefixes.truncate(before);
         }
+    }
+}
+
+/// Whether a name has at most one colon, and something on both sides of it. The parser takes
+/// `:name` for a name in the default namespace, which no other reader does.
+fn is_qualified(name: &str) -> bool {
+    match name.split_once(':') {
+        None => true,
+        Some((prefix, local)) => !prefix.is_empty() && !local.is_empty() && !local.contains(':'),
     }
 }
 

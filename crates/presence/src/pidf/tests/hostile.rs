@@ -61,6 +61,8 @@ fn hostile_bodies_are_refused_with_their_status() {
         ("two roots",                 format!("{good}{good}").into(),                      400),
         ("text after the root",       format!("{good}x").into(),                           400),
         ("an undeclared prefix",      document("<x:y/>").into(),                           400),
+        ("a name that begins with :", good.replace("<tuple", "<:tuple").into(),            400),
+        ("an attribute so",           document("<a :b=\"\"/>").into(),                     400),
         ("another root",              good.replace("presence", "absence").into(),          400),
         ("no namespace",              good.replace(" xmlns=", " ns=").into(),              400),
         ("a tuple without id",        good.replace("id=", "name=").into(),                 400),
