@@ -390,7 +390,7 @@ impl Notifier {
     pub(crate) fn resources(&self) -> impl Iterator<Item = (&ResourceId, Version)> {
         self.resources
             .iter()
-            .map(|(_, resource)| (&resource.id, resource.known()))
+            .map(|(_, resource)| (&resource.id, resource.version()))
     }
 
     fn resource_of(&mut self, id: &ResourceId) -> usize {

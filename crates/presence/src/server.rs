@@ -140,7 +140,7 @@ impl Server {
         }
         let keys = (transaction, RequestKey(request));
         let held = Held::new(now.moment, passage, keys, message, edits);
-        let slot = self.actor_of(now, *client, aor, passage.epoch, out);
+        let slot = self.actor_of(*client, aor, passage.epoch, out);
         let Some(actor) = self.actors.get_mut(slot) else {
             return;
         };
@@ -206,7 +206,7 @@ impl Server {
                 self.advance(now, slot, out);
             }
             None if server == self.me.member => {
-                self.actor_of(now, ClientId::default(), client, Epoch::default(), out);
+                self.actor_of(ClientId::default(), client, Epoch::default(), out);
             }
             None => {}
         }
@@ -344,14 +344,7 @@ impl Server {
 
     /// The slot of a client's actor, made and being activated if there is none, or if the balancer
     /// knows a newer epoch than it has.
-    fn actor_of(
-        &mut self,
-        now: Now,
-        client: ClientId,
-        aor: &Aor,
-        epoch: Epoch,
-        out: &mut Outputs,
-    ) -> usize {
+    fn actor_of(&mut self, client: ClientId, aor: &Aor, epoch: Epoch, out: &mut Outputs) -> usize {
         if let Some(slot) = self.by_aor.get(aor).copied() {
             let is_old = self
                 .actors
@@ -359,13 +352,13 @@ impl Server {
                 .is_some_and(|actor| matches!(actor.state, State::Idle) && actor.epoch < epoch);
             if is_old {
                 self.reset(slot);
-                self.activate(now, slot, out);
+                self.activate(slot, out);
             }
             return slot;
         }
         let slot = self.actors.insert(Actor::new(aor.clone(), client));
         self.by_aor.insert(aor.clone(), slot);
-        self.activate(now, slot, out);
+        self.activate(slot, out);
         slot
     }
 

@@ -95,11 +95,6 @@ impl Resource {
             .map_or(Version::default(), |document| document.version)
     }
 
-    /// As [`Resource::version`]; for the simulation's checks.
-    pub(crate) fn known(&self) -> Version {
-        self.version()
-    }
-
     /// The document rendered for a watcher's Accept, made once for all that share it.
     pub(crate) fn render(&mut self, package: &dyn EventPackage, accept: &Arc<str>) -> Arc<Pinned> {
         if let Some((_, pinned)) = self.views.iter().find(|(held, _)| held == accept) {

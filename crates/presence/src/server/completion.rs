@@ -78,7 +78,7 @@ impl Server {
             self.spread(now, document, written, out);
         }
         if released {
-            self.on_released(now, slot, out);
+            self.on_released(slot, out);
         } else {
             self.advance(now, slot, out);
         }
@@ -181,8 +181,7 @@ impl Server {
 
     /// Nothing of the client is left and its assignment is released: requests that came meanwhile
     /// go back to be assigned anew.
-    fn on_released(&mut self, now: Now, slot: usize, out: &mut Outputs) {
-        let _ = now;
+    fn on_released(&mut self, slot: usize, out: &mut Outputs) {
         let waiting = self
             .actors
             .get_mut(slot)
@@ -220,7 +219,7 @@ impl Server {
         }
         match refused {
             // A commit whose outcome is unknown: drop the memory, read again, then answer.
-            Refused::Fenced | Refused::Unknown => self.on_fenced(now, slot, out),
+            Refused::Fenced | Refused::Unknown => self.on_fenced(slot, out),
             _ => self.wait(now, slot, out),
         }
     }

@@ -14,11 +14,10 @@ use crate::plan::{self, Fate, Plan, RELEASE_AFTER};
 use crate::{Outputs, ToBalancer};
 
 impl Server {
-    pub(super) fn activate(&mut self, now: Now, slot: usize, out: &mut Outputs) {
+    pub(super) fn activate(&mut self, slot: usize, out: &mut Outputs) {
         let Some(actor) = self.actors.get_mut(slot) else {
             return;
         };
-        let _ = now;
         actor.state = State::Activating;
         let operation = Operation::Activate {
             by: self.me,
@@ -51,7 +50,7 @@ impl Server {
             Ok(_) | Err(_) => self.wait(now, slot, out),
         }
         self.early.end();
-        self.activate_missing(now, out);
+        self.activate_missing(out);
     }
 
     /// Fills an actor with what its activation found. What would be over within a minute gets that
@@ -102,7 +101,7 @@ impl Server {
         };
         if std::mem::take(&mut actor.moved) > Epoch::default() {
             // It may have come here after the store was asked.
-            self.activate(now, slot, out);
+            self.activate(slot, out);
             return;
         }
         let queue = std::mem::take(&mut actor.queue);
@@ -169,21 +168,21 @@ impl Server {
 
     /// The actor's epoch is over, or what its write came to is not known: nothing in memory counts
     /// any more. Whose the client is now, the next activation says.
-    pub(super) fn on_fenced(&mut self, now: Now, slot: usize, out: &mut Outputs) {
+    pub(super) fn on_fenced(&mut self, slot: usize, out: &mut Outputs) {
         self.reset(slot);
-        self.activate(now, slot, out);
+        self.activate(slot, out);
     }
 
     /// An idle actor whose client was given to a server after its activation asks the store whose
     /// it is; `true` when it does.
-    pub(super) fn follow(&mut self, now: Now, slot: usize, out: &mut Outputs) -> bool {
+    pub(super) fn follow(&mut self, slot: usize, out: &mut Outputs) -> bool {
         let has_moved = self
             .actors
             .get(slot)
             .is_some_and(|actor| actor.epoch < actor.moved);
         if has_moved {
             self.reset(slot);
-            self.activate(now, slot, out);
+            self.activate(slot, out);
         }
         has_moved
     }
@@ -283,7 +282,7 @@ impl Server {
         };
         actor.timer = None;
         match actor.state {
-            State::Waiting if actor.epoch == Epoch::default() => self.activate(now, slot, out),
+            State::Waiting if actor.epoch == Epoch::default() => self.activate(slot, out),
             State::Waiting => {
                 actor.state = State::Idle;
                 self.advance(now, slot, out);

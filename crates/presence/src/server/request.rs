@@ -36,7 +36,7 @@ impl Server {
                 .actors
                 .get(slot)
                 .is_some_and(|actor| matches!(actor.state, State::Idle));
-            if !is_idle || self.follow(now, slot, out) || self.expire(now, slot, out) {
+            if !is_idle || self.follow(slot, out) || self.expire(now, slot, out) {
                 return;
             }
             let next = self

@@ -97,7 +97,7 @@ impl Server {
         // The order of a set is nobody's: a run must repeat.
         self.missing.sort_unstable();
         for _ in 0..ACTIVATIONS_AT_ONCE {
-            self.activate_missing(now, out);
+            self.activate_missing(out);
         }
     }
 
@@ -125,11 +125,11 @@ impl Server {
     }
 
     /// Activates the next client that a sweep found without an actor.
-    pub(super) fn activate_missing(&mut self, now: Now, out: &mut Outputs) {
+    pub(super) fn activate_missing(&mut self, out: &mut Outputs) {
         while let Some(aor) = self.missing.pop() {
             if !self.by_aor.contains_key(&aor) {
                 let client = presently_pool::ClientId::default();
-                self.actor_of(now, client, &aor, Epoch::default(), out);
+                self.actor_of(client, &aor, Epoch::default(), out);
                 return;
             }
         }
