@@ -445,7 +445,7 @@ fn a_tag_of_one_server_holds_at_the_next() {
             client,
             from: held.server,
             epoch: held.epoch,
-            to: other.member,
+            to: Some(other.member),
         });
         assert!(matches!(moved, Outcome::Assigned(Some(now)) if now.server == other.member));
         let condition = if_match(&tag);

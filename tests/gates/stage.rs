@@ -166,6 +166,7 @@ fn add(
         Ticket(0),
         Operation::Join {
             name: name.into(),
+            over: None,
             role,
             host: "here".into(),
             pid: 1,

@@ -209,7 +209,7 @@ fn move_silently(world: &mut World, user: &str, to: MemberId) {
         client: presently_tests::world::aor(user),
         from: held.server,
         epoch: held.epoch,
-        to,
+        to: Some(to),
     });
     assert!(matches!(outcome, Outcome::Assigned(Some(now)) if now.server == to));
 }

@@ -120,6 +120,7 @@ fn balancer(now: Now) -> Balancer {
         sip: None,
         oob: None,
         weight: 1,
+        is_draining: false,
         clients: 0,
     }]);
     balancer

@@ -105,6 +105,7 @@ fn server() -> Member {
         sip: None,
         oob: None,
         weight: 1,
+        is_draining: false,
         clients: 0,
     }
 }

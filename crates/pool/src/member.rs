@@ -61,6 +61,8 @@ pub struct Member {
     pub oob: Option<SocketAddr>,
     /// Its share of clients relative to others; 1 is ordinary.
     pub weight: u32,
+    /// An operator wants it empty: it gets no new clients and hands over those it has.
+    pub is_draining: bool,
     /// How many clients are assigned to it.
     pub clients: u64,
 }

@@ -125,6 +125,7 @@ impl Play {
                 client: ClientId(1),
                 epoch: Epoch(1),
                 activation: 1,
+                told: 0,
                 bindings: Vec::new(),
                 publications: Vec::new(),
                 documents: Vec::new(),

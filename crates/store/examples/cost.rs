@@ -112,6 +112,7 @@ impl Bench {
     fn join(&mut self, name: &str, role: Role) -> Result<Membership, Box<dyn Error>> {
         let outcomes = self.ask(vec![Operation::Join {
             name: name.into(),
+            over: None,
             role,
             host: "localhost".into(),
             pid: 1,

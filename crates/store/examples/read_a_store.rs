@@ -82,6 +82,7 @@ fn ask(store: &mut impl Store, operation: Operation) -> Result<Outcome, Box<dyn 
 fn join(store: &mut impl Store, name: &str, role: Role) -> Result<Membership, Box<dyn Error>> {
     let operation = Operation::Join {
         name: name.into(),
+        over: None,
         role,
         host: "localhost".into(),
         pid: 1,

@@ -10,6 +10,7 @@ mod hostile;
 mod ownership;
 mod pool;
 mod repeats;
+mod takeover;
 mod values;
 
 use crate::Store;
@@ -24,6 +25,7 @@ pub fn run(open: impl Fn() -> Box<dyn Store>) {
     counts::run(&open);
     documents::run(&open);
     repeats::run(&open);
+    takeover::run(&open);
     hostile::run(&open);
     contention::run(&open);
 }

@@ -15,7 +15,8 @@ pub mod sqlite;
 use std::task::{Context, Poll};
 
 pub use operation::{
-    Activated, Change, ClientState, Operation, Outcome, PoolStatus, REPEAT_WINDOW, Swept, Written,
+    Activated, Change, ClientState, Mark, Operation, Outcome, PoolStatus, REPEAT_WINDOW, Swept,
+    TAKEN_AT_ONCE, Written,
 };
 pub use row::{
     Answer, Binding, BindingKey, DialogId, Document, Publication, Repeat, RequestKey, Subscription,

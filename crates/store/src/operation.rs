@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use presently_pool::{
-    Assignment, ClientId, Epoch, Member, MemberId, Membership, ResourceId, Role, Version,
+    Assignment, ClientId, Epoch, Incarnation, Member, MemberId, Membership, ResourceId, Role,
+    Version,
 };
 use presently_sip::{Aor, EntityTag, WallTime};
 
@@ -46,6 +47,9 @@ pub enum Operation {
     },
     /// Raises the member's beat, writes its settled counter and reads the table of members.
     /// → [`Outcome::Beaten`]. Also purges tombstones that are over, bounded.
+    ///
+    /// With a settled counter the clients whose epoch is not above it are its own for good: what
+    /// an earlier server had told them is forgotten (see [`Activated::told`]).
     Beat {
         /// Who.
         by: Membership,
@@ -77,11 +81,34 @@ pub enum Operation {
         /// Which.
         resources: Vec<ResourceId>,
     },
+    /// Marks the member called `name` as one that is to be emptied, or as an ordinary one again.
+    /// Its clients stay until it hands them over itself. → [`Outcome::Drained`].
+    Drain {
+        /// Its name.
+        name: Arc<str>,
+        /// Whether it is to be emptied.
+        is_draining: bool,
+    },
+    /// Ends the life of `member` if it still stands at that beat (compare-and-set), so that of
+    /// several balancers one wins. Its clients stay assigned to it until [`Operation::TakeOver`].
+    /// → [`Outcome::Ended`].
+    End {
+        /// The balancer.
+        by: Membership,
+        /// Whose life.
+        member: Membership,
+        /// The beat at which it was seen to stand still.
+        beat: u64,
+    },
     /// Begins a life of the member called `name`: a fresh incarnation; clients stay assigned to it.
     /// → [`Outcome::Joined`], with the pool's key, which the first member ever makes from `seed`.
+    /// Refused with `Fenced` when a life of that name is alive that is not the one at the beat of
+    /// `over` (compare-and-set): two processes of one name do not both begin.
     Join {
         /// Its configured name, unique in the pool.
         name: Arc<str>,
+        /// The former life that this one may end, and the beat at which it was seen to stand still.
+        over: Option<(Incarnation, u64)>,
         /// What it does.
         role: Role,
         /// The host it runs on.
@@ -104,8 +131,16 @@ pub enum Operation {
         /// Who.
         by: Membership,
     },
+    /// Sets or clears `owed` of subscriptions, each only under its client's present epoch.
+    /// → [`Outcome::Done`].
+    Owe {
+        /// The server.
+        by: Membership,
+        /// Which, and what they are now.
+        marks: Vec<Mark>,
+    },
     /// Moves a client to `to` under a fresh epoch, if it still has `from` under `epoch`
-    /// (compare-and-set). → [`Outcome::Assigned`] with what holds afterwards.
+    /// (compare-and-set) and `to` takes clients. → [`Outcome::Assigned`] with what holds afterwards.
     Reassign {
         /// Whom.
         client: Aor,
@@ -113,8 +148,8 @@ pub enum Operation {
         from: MemberId,
         /// Under which epoch.
         epoch: Epoch,
-        /// To which server.
-        to: MemberId,
+        /// To which server; `None` takes the emptiest of the others.
+        to: Option<MemberId>,
     },
     /// Everything of one client, for people. → [`Outcome::Client`].
     Show {
@@ -130,18 +165,33 @@ pub enum Operation {
         /// A counter from an earlier sweep; 0 for all.
         since: u64,
     },
+    /// Moves clients of a server whose life has ended or that has left, [`TAKEN_AT_ONCE`] at the
+    /// most, each to the emptiest server and under a fresh epoch. Any balancer does it, and again
+    /// while clients are left. → [`Outcome::TakenOver`].
+    TakeOver {
+        /// The balancer.
+        by: Membership,
+        /// From which server.
+        from: MemberId,
+    },
+}
+
+/// One subscription's `owed`, for [`Operation::Owe`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Mark {
+    /// Whose it is.
+    pub client: ClientId,
+    /// Under which epoch.
+    pub epoch: Epoch,
+    /// Which of its subscriptions.
+    pub key: SubscriptionKey,
+    /// Whether a NOTIFY is owed.
+    pub owed: bool,
 }
 
 /// One change of a client's state. Puts replace the row with the same key.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// Sets or clears `owed`.
-    Owe {
-        /// Which subscription.
-        key: SubscriptionKey,
-        /// Whether a NOTIFY is owed.
-        owed: bool,
-    },
     /// Puts a binding.
     PutBinding(Binding),
     /// Puts a publication; `replaces` is the tag it had.
@@ -229,6 +279,10 @@ pub enum Outcome {
     Documents(Vec<Arc<Document>>),
     /// Done, and nothing to tell.
     Done,
+    /// See [`Operation::Drain`]: the member as it is now; `None` when none has that name.
+    Drained(Option<Member>),
+    /// See [`Operation::End`]: whether it was this operation that ended it.
+    Ended(bool),
     /// See [`Operation::Find`].
     Found(Option<(Aor, Assignment)>),
     /// See [`Operation::Join`].
@@ -244,6 +298,13 @@ pub enum Outcome {
     Status(Box<PoolStatus>),
     /// See [`Operation::Sweep`].
     Swept(Swept),
+    /// See [`Operation::TakeOver`].
+    TakenOver {
+        /// Who was moved, and where to.
+        moved: Vec<(Aor, Assignment)>,
+        /// How many are left.
+        left: u64,
+    },
 }
 
 /// A client as its new activation finds it.
@@ -255,6 +316,9 @@ pub struct Activated {
     pub epoch: Epoch,
     /// How often it was activated, this time included.
     pub activation: u32,
+    /// The counter up to which its subscriptions were told, but for those that are `owed`: what
+    /// the server that had it before had settled. It may be too old, never too new.
+    pub told: u64,
     /// Its bindings.
     pub bindings: Vec<Binding>,
     /// Publications about it.
@@ -285,9 +349,10 @@ pub struct Swept {
     pub counter: u64,
     /// Resources watched by the asker's clients with a version above `since`.
     pub changed: Vec<(ResourceId, Version)>,
-    /// Clients assigned to the asker (client, epoch), so that missing actors are activated and
-    /// foreign ones dropped. Filled only for `since` 0.
-    pub clients: Vec<(Aor, Epoch)>,
+    /// Clients and the servers they have, so that missing actors are activated and foreign ones
+    /// dropped: for `since` 0 all of the asker's; else every client of the pool, released ones
+    /// aside, whose epoch is above `since`.
+    pub clients: Vec<(Aor, Epoch, MemberId)>,
 }
 
 /// Everything of one client, for people.
@@ -321,6 +386,9 @@ pub struct PoolStatus {
     /// The store's counter.
     pub counter: u64,
 }
+
+/// Clients that one `TakeOver` moves: some milliseconds, so that others' writes go in between.
+pub const TAKEN_AT_ONCE: usize = 500;
 
 /// How long a finished request can still be repeated: 64·T1 (RFC 3261 §17.2.2).
 pub const REPEAT_WINDOW: Duration = Duration::from_secs(32);

@@ -20,6 +20,7 @@ mod queue;
 mod read;
 mod rows;
 mod schema;
+mod takeover;
 mod text;
 mod threaded;
 mod writer;

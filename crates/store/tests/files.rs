@@ -264,6 +264,7 @@ fn threaded(path: &Path, settings: &Settings) -> Threaded {
 fn join(store: &mut dyn Store, name: &str) -> Membership {
     let operation = Operation::Join {
         name: name.into(),
+        over: None,
         role: Role::Server,
         host: "host".into(),
         pid: 1,

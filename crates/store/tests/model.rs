@@ -15,8 +15,8 @@ use std::task::{Context, Waker};
 use bytes::Bytes;
 use fastrand::Rng;
 use presently_pool::{
-    Assignment, ClientId, Epoch, FlowToken, MemberId, Membership, PackageName, ResourceId, Role,
-    Version,
+    Assignment, ClientId, Epoch, FlowToken, Incarnation, MemberId, Membership, PackageName,
+    ResourceId, Role, Version,
 };
 use presently_sip::{Aor, Flow, WallTime};
 use presently_store::sqlite::Inline;
@@ -68,6 +68,7 @@ struct Model {
 }
 
 struct ModelMember {
+    name: u64,
     membership: Membership,
     is_alive: bool,
 }
@@ -81,10 +82,17 @@ struct Client {
 }
 
 impl Model {
+    /// A life over whichever has the name: nobody beats here, so each stands still at 0.
+    fn join(&self, name: u64) -> Operation {
+        let former = self.members.values().find(|member| member.name == name);
+        let over = former.map(|member| (member.membership.incarnation, 0));
+        join(name, over)
+    }
+
     fn any(&self, rng: &mut Rng) -> Operation {
         let user = rng.u64(0..USERS);
         match rng.u32(0..100) {
-            0..5 => join(rng.u64(0..NAMES)),
+            0..5 => self.join(rng.u64(0..NAMES)),
             5..7 => Operation::Leave {
                 by: self.any_member(rng),
             },
@@ -104,7 +112,7 @@ impl Model {
                     client: aor(user),
                     from: held.server,
                     epoch: held.epoch,
-                    to: self.any_member(rng).member,
+                    to: Some(self.any_member(rng).member),
                 }
             }
             _ => {
@@ -172,7 +180,7 @@ impl Model {
             return;
         }
         match operation {
-            Operation::Join { .. } => self.joined(result),
+            Operation::Join { name, over, .. } => self.joined(name, *over, result),
             Operation::Leave { by } => {
                 assert!(result.is_ok());
                 self.members.get_mut(&by.member.0).unwrap().is_alive = false;
@@ -185,19 +193,33 @@ impl Model {
                 epoch,
                 to,
             } => {
-                self.reassigned(client, (*from, *epoch), *to, result);
+                self.reassigned(client, (*from, *epoch), to.unwrap(), result);
             }
             Operation::Commit { .. } => self.committed(operation, result),
             _ => unreachable!("not made here"),
         }
     }
 
-    fn joined(&mut self, result: Result<Outcome, Refused>) {
+    fn joined(
+        &mut self,
+        name: &str,
+        over: Option<(Incarnation, u64)>,
+        result: Result<Outcome, Refused>,
+    ) {
+        let name = name.rsplit(' ').next().unwrap().parse().unwrap();
+        let mut lives = self.members.values().filter(|member| member.is_alive);
+        let living = lives.find(|member| member.name == name);
+        if living.is_some_and(|one| over != Some((one.membership.incarnation, 0))) {
+            // Another of the same batch was first.
+            assert_eq!(result.err(), Some(Refused::Fenced));
+            return;
+        }
         let Ok(Outcome::Joined { membership, .. }) = result else {
             panic!("{result:?}");
         };
         self.fresh(membership.incarnation.0);
         let member = ModelMember {
+            name,
             membership,
             is_alive: true,
         };
@@ -425,9 +447,10 @@ fn changes(user: u64, rng: &mut Rng) -> Vec<Change> {
         .collect()
 }
 
-fn join(name: u64) -> Operation {
+fn join(name: u64, over: Option<(Incarnation, u64)>) -> Operation {
     Operation::Join {
         name: format!("server {name}").into(),
+        over,
         role: Role::Server,
         host: "host".into(),
         pid: 1,

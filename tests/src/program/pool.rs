@@ -212,7 +212,7 @@ impl Pool {
                 client: aor(user),
                 from: assignment.server,
                 epoch: assignment.epoch,
-                to,
+                to: Some(to),
             },
         );
         assert!(matches!(moved, Outcome::Assigned(_)), "{moved:?}");

@@ -110,8 +110,15 @@ impl World {
     ) -> (Membership, [u8; 16]) {
         let mut seed = [0; 16];
         self.random.fill(&mut seed);
+        let Outcome::Status(status) = self.ask(Operation::Status) else {
+            panic!("no status");
+        };
+        let mut former = status.members.iter().filter(|member| *member.name == *name);
         let outcome = self.ask(Operation::Join {
             name: name.into(),
+            over: former
+                .next()
+                .map(|member| (member.incarnation, member.beat)),
             role,
             host: "simulation".into(),
             pid: 1,

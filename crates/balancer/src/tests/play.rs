@@ -95,6 +95,7 @@ pub(super) fn server(id: MemberId, state: MemberState) -> Member {
         sip: None,
         oob: None,
         weight: 1,
+        is_draining: false,
         clients: 0,
     }
 }

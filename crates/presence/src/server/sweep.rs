@@ -1,8 +1,8 @@
 //! Sweeps: what wakes and other words should have said, read from the store.
 //!
-//! The first sweep, and any after a link lost its memory, also compares the clients that the store
-//! assigns to this server with the actors in memory: missing ones are activated, foreign ones ask
-//! whose they are.
+//! A sweep also compares the clients that the store assigns to this server with the actors in
+//! memory: missing ones are activated, foreign ones ask whose they are. The first one, and any after
+//! a link lost its memory, looks at all; the others at what changed since the one before.
 
 use std::collections::HashSet;
 
@@ -85,19 +85,37 @@ impl Server {
             let has_found = out.operations.len() > reads;
             self.counters.sweeps_found += u64::from(has_found);
         }
-        if !was_all {
-            return;
+        let me = self.me.member;
+        let (ours, others): (Vec<_>, Vec<_>) = clients
+            .into_iter()
+            .partition(|(_, _, server)| *server == me);
+        for (aor, epoch, _) in others {
+            self.doubt(now, &aor, epoch, out);
         }
-        let ours: HashSet<Aor, RandomState> = clients.into_iter().map(|(aor, _)| aor).collect();
-        self.doubt_foreign(now, &ours, Epoch(counter), out);
+        let ours: HashSet<Aor, RandomState> = ours.into_iter().map(|(aor, ..)| aor).collect();
+        if was_all {
+            self.doubt_foreign(now, &ours, Epoch(counter), out);
+            self.missing.clear();
+        }
         let missing = ours
             .into_iter()
             .filter(|aor| !self.by_aor.contains_key(aor));
-        self.missing = missing.collect();
+        self.missing.extend(missing);
         // The order of a set is nobody's: a run must repeat.
         self.missing.sort_unstable();
+        self.missing.dedup();
         for _ in 0..ACTIVATIONS_AT_ONCE {
             self.activate_missing(out);
+        }
+    }
+
+    /// Another server was given this client under `epoch`: an actor from before asks whose it is.
+    fn doubt(&mut self, now: Now, aor: &Aor, epoch: Epoch, out: &mut Outputs) {
+        let slot = self.by_aor.get(aor).copied();
+        let actor = slot.and_then(|slot| self.actors.get_mut(slot));
+        if let (Some(slot), Some(actor)) = (slot, actor) {
+            actor.moved = actor.moved.max(epoch);
+            self.advance(now, slot, out);
         }
     }
 

@@ -66,6 +66,7 @@ impl Row {
                 Role::Server => "server",
             },
             state: match member.state {
+                MemberState::Alive if member.is_draining => "draining",
                 MemberState::Alive => "alive",
                 MemberState::Ended => "ended",
                 MemberState::Left => "left",

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use presently_pool::{MemberState, Membership, Role};
+use presently_pool::{Incarnation, MemberState, Membership, Role};
 use presently_store::{Operation, Outcome, Refused, Store, Ticket};
 
 use super::start::StartError;
@@ -35,14 +35,19 @@ pub(super) struct Joiner {
 }
 
 impl Joiner {
-    /// Begins a life of the member; with the pool's key.
+    /// Begins a life of the member over a former one that stands still; with the pool's key.
     pub(super) async fn join(
         &self,
         store: &mut dyn Store,
         started: u64,
+        formers: &[Former],
     ) -> Result<(Membership, [u8; 16]), StartError> {
         let operation = Operation::Join {
             name: Arc::clone(&self.name),
+            over: formers
+                .iter()
+                .find(|former| former.name == self.name)
+                .map(|former| (former.incarnation, former.beat)),
             role: self.role,
             host: host_name(),
             pid: std::process::id(),
@@ -56,40 +61,50 @@ impl Joiner {
             Ok(Outcome::Joined {
                 membership, key, ..
             }) => Ok((membership, key)),
+            // Another process of this name began in between.
+            Err(Refused::Fenced) => Err(StartError::NameTaken {
+                name: Arc::clone(&self.name),
+            }),
             Ok(_) => Err(StartError::Refused(Refused::Unavailable)),
             Err(refused) => Err(StartError::Refused(refused)),
         }
     }
 }
 
-/// Waits until every former life of these names has left or stands still; refuses when one lives.
+/// A life under the name of a joiner, as it was last seen.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Former {
+    name: Arc<str>,
+    incarnation: Incarnation,
+    beat: u64,
+}
+
+/// Waits until every former life of these names has left or stands still, and tells which stand;
+/// refuses when one lives.
 pub(super) async fn wait_for_names(
     store: &mut dyn Store,
     joiners: &[Joiner],
-) -> Result<(), StartError> {
-    let before = beats(store, joiners).await?;
+) -> Result<Vec<Former>, StartError> {
+    let before = formers(store, joiners).await?;
     if before.is_empty() {
-        return Ok(());
+        return Ok(before);
     }
     let mut looks = tokio::time::interval(LOOK_EVERY);
     for _ in 0..=STANDSTILL_LOOKS {
         looks.tick().await;
-        let now = beats(store, joiners).await?;
-        let moved = now.iter().find(|beat| !before.contains(beat));
-        if let Some((name, _)) = moved {
+        let now = formers(store, joiners).await?;
+        let moved = now.iter().find(|former| !before.contains(former));
+        if let Some(former) = moved {
             return Err(StartError::NameTaken {
-                name: Arc::clone(name),
+                name: Arc::clone(&former.name),
             });
         }
     }
-    Ok(())
+    Ok(before)
 }
 
-/// The beats of those of `joiners` that have a life in the store.
-async fn beats(
-    store: &mut dyn Store,
-    joiners: &[Joiner],
-) -> Result<Vec<(Arc<str>, u64)>, StartError> {
+/// The lives in the store of those of `joiners` that have one.
+async fn formers(store: &mut dyn Store, joiners: &[Joiner]) -> Result<Vec<Former>, StartError> {
     let status = match ask(store, Operation::Status).await {
         Ok(Outcome::Status(status)) => status,
         Ok(_) => return Err(StartError::Refused(Refused::Unavailable)),
@@ -100,7 +115,12 @@ async fn beats(
         .members
         .into_iter()
         .filter(|member| member.state == MemberState::Alive && is_ours(&member.name));
-    Ok(alive.map(|member| (member.name, member.beat)).collect())
+    let formers = alive.map(|member| Former {
+        name: member.name,
+        incarnation: member.incarnation,
+        beat: member.beat,
+    });
+    Ok(formers.collect())
 }
 
 /// The host's name, for people who read the table of members.

@@ -102,11 +102,11 @@ impl Pool {
         let clock = Clock::new();
         let opened = open_sockets(&config).await?;
         let mut store: Box<dyn Store> = Box::new(open_store(&config)?);
-        wait_for_names(store.as_mut(), &opened.joiners).await?;
+        let formers = wait_for_names(store.as_mut(), &opened.joiners).await?;
         let mut lives = Vec::new();
         let mut pool_key = [0; 16];
         for joiner in &opened.joiners {
-            let (life, key) = joiner.join(store.as_mut(), started()).await?;
+            let (life, key) = joiner.join(store.as_mut(), started(), &formers).await?;
             pool_key = key;
             lives.push((life, joiner.role, Arc::clone(&joiner.name)));
         }

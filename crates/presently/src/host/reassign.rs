@@ -18,7 +18,7 @@ impl Host {
             client,
             from,
             epoch,
-            to,
+            to: Some(to),
         };
         let ticket = tagged(HOST, Ticket(self.moves_asked));
         self.batch.push((ticket, operation));

@@ -5,8 +5,8 @@ use presently_pool::{MemberId, PackageName, ResourceId, Version};
 
 use super::pool::{Pool, committing};
 use super::values::{
-    aor, at, bind, binding, presence, publication, publish, subscribe, subscription, tag, unbind,
-    unpublish, unsubscribe, write,
+    aor, at, bind, binding, mark, presence, publication, publish, subscribe, subscription, tag,
+    unbind, unpublish, unsubscribe, write,
 };
 use crate::{Change, Operation, Outcome, Store};
 
@@ -191,7 +191,7 @@ fn a_sweep_finds_what_a_lost_wake_said(store: Box<dyn Store>) {
     let first = pool.write(alice, "alice", "one");
     let swept = pool.sweep(bob.by, 0);
     assert_eq!(swept.changed, [(presence("alice"), first)]);
-    assert_eq!(swept.clients, [(aor("bob"), bob.epoch)]);
+    assert_eq!(swept.clients, [(aor("bob"), bob.epoch, bob.by.member)]);
     assert_eq!(swept.counter, pool.status().counter);
     let again = pool.sweep(bob.by, swept.counter);
     assert!(again.changed.is_empty() && again.clients.is_empty());
@@ -283,13 +283,12 @@ fn puts_replace_the_row_with_the_same_key(store: Box<dyn Store>) {
         put,
         Change::PutSubscription(Box::new(refreshed.clone())),
         Change::PutSubscription(Box::new(other_id.clone())),
-        Change::Owe {
-            key: other_id.key(),
-            owed: true,
-        },
     ];
-    other_id.owed = true;
     pool.commit(alice, changes);
+    other_id.owed = true;
+    let marks = vec![mark(alice, &other_id)];
+    let marked = pool.ask(Operation::Owe { by: a, marks });
+    assert!(matches!(marked, Ok(Outcome::Done)), "{marked:?}");
     let state = pool.activate(a, aor("alice")).expect("assigned");
     assert_eq!(state.bindings, [moved]);
     assert_eq!(state.publications, [modified]);

@@ -7,7 +7,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
 use presently_pool::{
-    Assignment, ClientId, Epoch, Member, MemberId, Membership, ResourceId, Role, Version,
+    Assignment, ClientId, Epoch, Incarnation, Member, MemberId, Membership, ResourceId, Role,
+    Version,
 };
 use presently_sip::Aor;
 
@@ -117,6 +118,22 @@ impl Pool {
         membership
     }
 
+    /// The operation by which a member joins.
+    pub(super) fn joining(name: &str, role: Role, over: Option<(Incarnation, u64)>) -> Operation {
+        Operation::Join {
+            name: name.into(),
+            over,
+            role,
+            host: "host".into(),
+            pid: 1,
+            started: 2,
+            sip: Some("127.0.0.1:5070".parse().expect("an address")),
+            oob: None,
+            weight: 1,
+            seed: [7; 16],
+        }
+    }
+
     /// A member joins, with what it is told.
     pub(super) fn join_with(
         &mut self,
@@ -125,8 +142,13 @@ impl Pool {
         weight: u32,
         seed: [u8; 16],
     ) -> (Membership, [u8; 16], Vec<Member>) {
+        let status = self.status();
+        let mut former = status.members.iter().filter(|member| *member.name == *name);
         let operation = Operation::Join {
             name: name.into(),
+            over: former
+                .next()
+                .map(|member| (member.incarnation, member.beat)),
             role,
             host: "host".into(),
             pid: 1,
@@ -227,8 +249,43 @@ impl Pool {
             client: aor(user),
             from: from.server,
             epoch: from.epoch,
-            to,
+            to: Some(to),
         }))
+    }
+
+    /// Beats, with what the server has settled.
+    pub(super) fn beat(&mut self, by: Membership, settled: Option<u64>) -> (u64, Vec<Member>) {
+        let now = at(1);
+        match self.ask(Operation::Beat { by, settled, now }) {
+            Ok(Outcome::Beaten { beat, members, .. }) => (beat, members),
+            other => panic!("no beat: {other:?}"),
+        }
+    }
+
+    /// Ends a life that stands still at `beat`; says whether it did.
+    pub(super) fn end(&mut self, by: Membership, member: Membership, beat: u64) -> bool {
+        match self.ask(Operation::End { by, member, beat }) {
+            Ok(Outcome::Ended(ended)) => ended,
+            other => panic!("not answered: {other:?}"),
+        }
+    }
+
+    /// Moves clients of an ended server; with how many are left.
+    pub(super) fn take_over(&mut self, from: MemberId) -> (Vec<(Aor, Assignment)>, u64) {
+        let by = self.balancer;
+        match self.ask(Operation::TakeOver { by, from }) {
+            Ok(Outcome::TakenOver { moved, left }) => (moved, left),
+            other => panic!("not taken over: {other:?}"),
+        }
+    }
+
+    /// Asks for a member to be emptied, or not to be any more.
+    pub(super) fn drain(&mut self, name: &str, is_draining: bool) -> Option<Member> {
+        let name = name.into();
+        match self.ask(Operation::Drain { name, is_draining }) {
+            Ok(Outcome::Drained(member)) => member,
+            other => panic!("not drained: {other:?}"),
+        }
     }
 
     /// Reads documents.

@@ -7,8 +7,8 @@ use presently_pool::{FlowToken, MemberId, PackageName, ResourceId};
 use presently_sip::{Aor, EntityTag, Flow, WallTime};
 
 use crate::{
-    Answer, Binding, BindingKey, Change, DialogId, Publication, Repeat, RequestKey, Subscription,
-    SubscriptionState,
+    Answer, Binding, BindingKey, Change, DialogId, Mark, Publication, Repeat, RequestKey,
+    Subscription, SubscriptionState,
 };
 
 /// An address of record.
@@ -53,6 +53,16 @@ pub(super) fn flow() -> FlowToken {
     FlowToken {
         balancer: MemberId(1),
         flow: Flow::udp(0, remote),
+    }
+}
+
+/// A subscription of an actor's client, owed a NOTIFY or not.
+pub(super) fn mark(actor: super::pool::Actor, subscription: &Subscription) -> Mark {
+    Mark {
+        client: actor.client,
+        epoch: actor.epoch,
+        key: subscription.key(),
+        owed: subscription.owed,
     }
 }
 

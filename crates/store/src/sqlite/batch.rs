@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::rows::int;
 use super::writer::Failure;
-use super::{client, commit, member, read};
+use super::{client, commit, member, read, takeover};
 use crate::{Operation, Outcome, Refused};
 
 /// The counter and the members as the database has them, and what of them is still to be written.
@@ -58,14 +58,18 @@ impl<'c> Batch<'c> {
             } => client::assign(self, *by, client, *create),
             Operation::Beat { by, settled, now } => member::beat(self, *by, *settled, *now),
             Operation::Commit { .. } => commit::commit(self, operation),
+            Operation::Drain { name, is_draining } => member::drain(self, name, *is_draining),
+            Operation::End { by, member, beat } => takeover::end(self, *by, *member, *beat),
             Operation::Join { .. } => member::join(self, operation),
             Operation::Leave { by } => member::leave(self, *by),
+            Operation::Owe { by, marks } => commit::owe(self, *by, marks),
             Operation::Reassign {
                 client,
                 from,
                 epoch,
                 to,
             } => client::reassign(self, client, (*from, *epoch), *to),
+            Operation::TakeOver { by, from } => takeover::take_over(self, *by, *from),
             Operation::Documents { .. }
             | Operation::Find { .. }
             | Operation::Show { .. }
@@ -138,8 +142,15 @@ impl<'c> Batch<'c> {
     }
 
     /// The server for a new client: the fewest clients for its weight, the lowest id among equals.
+    /// Where every server is being emptied, one of those.
     pub(super) fn emptiest(&self) -> Option<MemberId> {
-        let servers = self.members().iter().filter(|member| takes_clients(member));
+        self.emptiest_of(takes_clients)
+            .or_else(|| self.emptiest_of(serves))
+    }
+
+    /// The emptiest of the servers that `may` have it.
+    pub(super) fn emptiest_of(&self, may: impl Fn(&Member) -> bool) -> Option<MemberId> {
+        let servers = self.members().iter().filter(|member| may(member));
         servers
             .min_by(|a, b| {
                 // a.clients / a.weight against b.clients / b.weight, without a division
@@ -192,5 +203,10 @@ impl<'c> Batch<'c> {
 
 /// Whether new clients may go to this member. A weight of 0 takes none.
 pub(super) fn takes_clients(member: &Member) -> bool {
+    serves(member) && !member.is_draining
+}
+
+/// Whether it is a server that lives and may have clients.
+fn serves(member: &Member) -> bool {
     member.role == Role::Server && member.state == MemberState::Alive && member.weight > 0
 }

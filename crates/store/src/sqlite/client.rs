@@ -23,17 +23,19 @@ pub(super) fn activate(
     client: &Aor,
 ) -> Result<Outcome, Failure> {
     batch.check(by)?;
-    let sql = "SELECT id, activation FROM clients
-        WHERE aor = ?1 AND server = ?2 AND release_at IS NULL";
+    let sql = "SELECT c.id, c.activation, coalesce(c.told, m.settled, 0)
+        FROM clients c JOIN members m ON m.id = c.server
+        WHERE c.aor = ?1 AND c.server = ?2 AND c.release_at IS NULL";
     let row = batch
         .connection
         .prepare_cached(sql)?
         .query_row(params![client.as_str(), by.member.0], |row| {
             let mut cells = Cells::new(row);
-            Ok((ClientId(cells.number()?), cells.take::<u32>()?))
+            let id = ClientId(cells.number()?);
+            Ok((id, cells.take::<u32>()?, cells.number()?))
         })
         .optional()?;
-    let Some((id, activation)) = row else {
+    let Some((id, activation, told)) = row else {
         return Ok(Outcome::Activated(None));
     };
     let (epoch, activation) = (batch.count_up(), activation.saturating_add(1));
@@ -46,6 +48,7 @@ pub(super) fn activate(
         client: id,
         epoch: Epoch(epoch),
         activation,
+        told,
         bindings: Vec::new(),
         publications: Vec::new(),
         documents: Vec::new(),
@@ -99,25 +102,49 @@ pub(super) fn reassign(
     batch: &mut Batch<'_>,
     client: &Aor,
     from: (MemberId, Epoch),
-    to: MemberId,
+    to: Option<MemberId>,
 ) -> Result<Outcome, Failure> {
     let row = row(batch.connection, client)?.filter(|row| !row.is_released);
     let Some(Row { assignment, .. }) = row else {
         return Ok(Outcome::Assigned(None));
     };
-    let is_ready = batch.member(to).is_some_and(batch::takes_clients);
-    if (assignment.server, assignment.epoch) != from || !is_ready {
+    let to = match to {
+        Some(to) => batch.member(to).filter(|to| batch::takes_clients(to)),
+        None => batch
+            .emptiest_of(|one| batch::takes_clients(one) && one.id != from.0)
+            .and_then(|id| batch.member(id)),
+    };
+    let to = to.map(|to| to.id);
+    let Some(to) = to.filter(|_| (assignment.server, assignment.epoch) == from) else {
         return Ok(Outcome::Assigned(Some(assignment)));
-    }
+    };
+    let assignment = hand_over(batch, assignment, to)?;
+    Ok(Outcome::Assigned(Some(assignment)))
+}
+
+/// Gives a client that lives to another server. What its former server had told it stays known
+/// until the new one has settled more; a move before that keeps the older word.
+pub(super) fn hand_over(
+    batch: &mut Batch<'_>,
+    assignment: Assignment,
+    to: MemberId,
+) -> rusqlite::Result<Assignment> {
     let epoch = batch.count_up();
-    place(batch.connection, assignment.client, to, epoch)?;
+    let sql = "UPDATE clients SET server = ?2, epoch = ?3,
+        told = coalesce(told, (SELECT settled FROM members WHERE id = ?4), 0) WHERE id = ?1";
+    batch.connection.prepare_cached(sql)?.execute(params![
+        int(assignment.client.0),
+        to.0,
+        int(epoch),
+        assignment.server.0
+    ])?;
     batch.count_out(assignment.server);
     batch.count_in(to);
-    Ok(Outcome::Assigned(Some(Assignment {
+    Ok(Assignment {
         server: to,
         epoch: Epoch(epoch),
         ..assignment
-    })))
+    })
 }
 
 /// Whether `server` has the client under `epoch`.
@@ -194,7 +221,7 @@ fn insert(
     Ok(ClientId(epoch))
 }
 
-/// Gives a row to `server` under `epoch`, counted.
+/// Gives a tombstone to `server` under `epoch`: nothing of what it was lives.
 fn place(
     connection: &Connection,
     client: ClientId,
@@ -203,7 +230,8 @@ fn place(
 ) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "UPDATE clients SET server = ?2, epoch = ?3, release_at = NULL WHERE id = ?1",
+            "UPDATE clients SET server = ?2, epoch = ?3, told = NULL, release_at = NULL
+                WHERE id = ?1",
         )?
         .execute(params![int(client.0), server.0, int(epoch)])?;
     Ok(())

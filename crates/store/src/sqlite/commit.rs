@@ -1,6 +1,6 @@
 //! One write of one client's actor.
 
-use presently_pool::{ClientId, MemberId, ResourceId, Version};
+use presently_pool::{ClientId, MemberId, Membership, ResourceId, Version};
 use presently_sip::{EntityTag, WallTime};
 use rusqlite::{Connection, params};
 
@@ -9,8 +9,8 @@ use super::rows::{self, int};
 use super::writer::Failure;
 use super::{client, read, text};
 use crate::{
-    Binding, Change, Document, Operation, Outcome, Publication, Refused, Repeat, Subscription,
-    Written,
+    Binding, Change, Document, Mark, Operation, Outcome, Publication, Refused, Repeat,
+    Subscription, Written,
 };
 
 /// [`Operation::Commit`].
@@ -63,6 +63,31 @@ fn removes(change: &Change) -> bool {
     )
 }
 
+/// [`Operation::Owe`]. A mark of an actor that is not its client's any more is left out: whoever
+/// has the client now knows better.
+pub(super) fn owe(
+    batch: &mut Batch<'_>,
+    by: Membership,
+    marks: &[Mark],
+) -> Result<Outcome, Failure> {
+    batch.check(by)?;
+    let sql = "UPDATE subscriptions SET owed = ?4
+        WHERE client = ?1 AND local_tag = ?2 AND event_id = ?3 AND owed <> ?4
+            AND EXISTS (SELECT 1 FROM clients WHERE id = ?1 AND server = ?5 AND epoch = ?6)";
+    let mut statement = batch.connection.prepare_cached(sql)?;
+    for mark in marks {
+        statement.execute(params![
+            int(mark.client.0),
+            mark.key.local_tag,
+            mark.key.event_id,
+            mark.owed,
+            by.member.0,
+            int(mark.epoch.0)
+        ])?;
+    }
+    Ok(Outcome::Done)
+}
+
 /// The changes of one commit.
 struct Changing<'a> {
     connection: &'a Connection,
@@ -74,11 +99,6 @@ struct Changing<'a> {
 impl<'a> Changing<'a> {
     fn apply(&mut self, change: &'a Change) -> rusqlite::Result<()> {
         match change {
-            Change::Owe { key, owed } => self.execute(
-                "UPDATE subscriptions SET owed = ?4
-                    WHERE client = ?1 AND local_tag = ?2 AND event_id = ?3 AND owed <> ?4",
-                params![self.id(), key.local_tag, key.event_id, owed],
-            ),
             Change::PutBinding(binding) => self.put_binding(binding),
             Change::PutPublication {
                 publication,

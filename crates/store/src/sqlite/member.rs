@@ -14,6 +14,7 @@ use crate::{Operation, Outcome, Refused};
 pub(super) fn join(batch: &mut Batch<'_>, operation: &Operation) -> Result<Outcome, Failure> {
     let Operation::Join {
         name,
+        over,
         role,
         host,
         pid,
@@ -26,6 +27,11 @@ pub(super) fn join(batch: &mut Batch<'_>, operation: &Operation) -> Result<Outco
     else {
         return Err(Refused::Unavailable.into());
     };
+    let former = batch.members().iter().find(|one| *one.name == **name);
+    let living = former.filter(|one| one.state == MemberState::Alive);
+    if living.is_some_and(|one| *over != Some((one.incarnation, one.beat))) {
+        return Err(Refused::Fenced.into());
+    }
     let incarnation = batch.count_up();
     // Another role under an old name keeps its id too: its clients wait to be moved.
     let sql =
@@ -79,6 +85,9 @@ pub(super) fn beat(
         )?
         .execute(params![by.member.0, int(beat), settled.map(int)])?;
     batch.note_beat(by.member, beat);
+    if let Some(settled) = settled {
+        forget_told(batch.connection, by.member, settled)?;
+    }
     purge(batch.connection, now)?;
     Ok(Outcome::Beaten {
         beat,
@@ -96,6 +105,31 @@ pub(super) fn leave(batch: &mut Batch<'_>, by: Membership) -> Result<Outcome, Fa
         .execute(params![by.member.0, text::member_state(MemberState::Left)])?;
     batch.read_members()?;
     Ok(Outcome::Done)
+}
+
+/// [`Operation::Drain`].
+pub(super) fn drain(
+    batch: &mut Batch<'_>,
+    name: &str,
+    is_draining: bool,
+) -> Result<Outcome, Failure> {
+    batch
+        .connection
+        .prepare_cached("UPDATE members SET draining = ?2 WHERE name = ?1")?
+        .execute(params![name, is_draining])?;
+    batch.read_members()?;
+    let member = batch.members().iter().find(|member| *member.name == *name);
+    Ok(Outcome::Drained(member.cloned()))
+}
+
+/// What an earlier server had told its clients is over where this one has settled more.
+fn forget_told(connection: &Connection, server: MemberId, settled: u64) -> rusqlite::Result<()> {
+    let sql = "UPDATE clients SET told = NULL WHERE id IN
+        (SELECT id FROM clients WHERE server = ?1 AND told IS NOT NULL AND epoch <= ?2 LIMIT ?3)";
+    connection
+        .prepare_cached(sql)?
+        .execute(params![server.0, int(settled), MAX_FORGOTTEN])?;
+    Ok(())
 }
 
 /// Every member that has not left.
@@ -154,6 +188,9 @@ fn purge_resources(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Moved clients that a beat makes the server's own; the rest wait for the next settled counter,
+/// and would only be told again something they know.
+const MAX_FORGOTTEN: i64 = 2_000;
 /// Rows of each kind that a beat clears away: four beats a second keep up with 2,000 logoffs a
 /// second for each member.
 const MAX_PURGED: i64 = 500;

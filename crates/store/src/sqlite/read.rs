@@ -301,15 +301,10 @@ fn sweep(connection: &Connection, by: Membership, since: u64) -> Result<Swept, F
     if row != Some((by.incarnation.0, MemberState::Alive)) {
         return Err(Refused::Fenced.into());
     }
-    let clients = if since == 0 {
-        clients(connection, by.member)?
-    } else {
-        Vec::new()
-    };
     Ok(Swept {
         counter: counter(connection)?,
         changed: changed(connection, by.member, since)?,
-        clients,
+        clients: clients(connection, by.member, since)?,
     })
 }
 
@@ -341,11 +336,23 @@ fn changed(
     })
 }
 
-fn clients(connection: &Connection, server: MemberId) -> rusqlite::Result<Vec<(Aor, Epoch)>> {
-    let sql = "SELECT aor, epoch FROM clients WHERE server = ?1 AND release_at IS NULL ORDER BY id";
-    all(connection, sql, [server.0], |row| {
+/// From 0 the server's own; else whoever was given a server since, whichever.
+fn clients(
+    connection: &Connection,
+    server: MemberId,
+    since: u64,
+) -> rusqlite::Result<Vec<(Aor, Epoch, MemberId)>> {
+    let sql = if since == 0 {
+        "SELECT aor, epoch, server FROM clients
+            WHERE server = ?1 AND epoch > ?2 AND release_at IS NULL ORDER BY id"
+    } else {
+        "SELECT aor, epoch, server FROM clients INDEXED BY clients_by_epoch
+            WHERE epoch > ?2 AND ?1 = ?1 AND release_at IS NULL ORDER BY epoch"
+    };
+    all(connection, sql, params![server.0, int(since)], |row| {
         let mut cells = Cells::new(row);
-        Ok((cells.aor()?, Epoch(cells.number()?)))
+        let aor = cells.aor()?;
+        Ok((aor, Epoch(cells.number()?), MemberId(cells.take()?)))
     })
 }
 

@@ -33,7 +33,7 @@ macro_rules! document_columns {
 /// For [`member`].
 macro_rules! member_columns {
     () => {
-        "id, name, role, state, incarnation, beat, weight, clients, sip, oob"
+        "id, name, role, state, incarnation, beat, weight, draining, clients, sip, oob"
     };
 }
 
@@ -192,6 +192,7 @@ pub(super) fn member(row: &Row<'_>) -> rusqlite::Result<Member> {
         incarnation: Incarnation(cells.number()?),
         beat: cells.number()?,
         weight: cells.take()?,
+        is_draining: cells.take()?,
         clients: cells.number()?,
         sip: cells.maybe(|text| text.parse().ok())?,
         oob: cells.maybe(|text| text.parse().ok())?,

@@ -7,8 +7,14 @@ use super::OpenError;
 /// Marks a file as ours in `PRAGMA application_id`: "pres".
 const APPLICATION: i64 = 0x7072_6573;
 
-/// Step n brings a store of version n to n + 1. A step that has been released is never edited.
-const STEPS: [&str; 1] = [FIRST];
+/// Step n brings a store that has n steps to n + 1. A step that has been released is never edited.
+const STEPS: [&str; 2] = [FIRST, TAKEOVER];
+
+/// What `PRAGMA user_version` says: how many steps a program must know to use the store. A step
+/// that only adds (a table, an index, a column with a default) leaves it as it is, so that
+/// processes of the release before go on beside the new ones; a later release's step may then take
+/// away, and raises it.
+const NEEDED: i64 = 1;
 
 /// Inside, rows have integer keys with unique indexes beside them: a refresh costs a third of what
 /// it costs in a table clustered by text. Texts that are lists or flows have one spelling, see
@@ -173,12 +179,29 @@ CREATE TABLE sessions (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Brings the store to the newest version, in one transaction that other processes wait for.
+/// What takeover needs beside the first tables; an addition.
+const TAKEOVER: &str = "
+CREATE TABLE schema (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    steps INTEGER NOT NULL
+) STRICT;
+INSERT INTO schema VALUES (1, 2);
+
+ALTER TABLE members ADD COLUMN draining INTEGER NOT NULL DEFAULT 0;
+
+-- told: the counter up to which the server before had told the client's subscriptions; null when
+-- what its present server has settled says it
+ALTER TABLE clients ADD COLUMN told INTEGER;
+CREATE INDEX clients_untold ON clients (server) WHERE told IS NOT NULL;
+CREATE INDEX clients_by_epoch ON clients (epoch);
+";
+
+/// Brings the store to the newest version, in one transaction that other processes wait for. A
+/// store that has more steps than this program knows is left as it is, if they only added.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
     let known = i64::try_from(STEPS.len()).expect("a handful of steps");
-    let found = pragma(connection, "user_version")?;
-    if found == known && pragma(connection, "application_id")? == APPLICATION {
-        return Ok(());
+    if pragma(connection, "application_id")? == APPLICATION && steps(connection)? >= known {
+        return needed(connection, known);
     }
     let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found = pragma(&change, "user_version")?;
@@ -187,17 +210,37 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
     if !ours && (found != 0 || tables != 0) {
         return Err(OpenError::OtherProgram);
     }
-    if found > known {
-        return Err(OpenError::Newer { found, known });
-    }
-    let done = usize::try_from(found).map_err(|_| OpenError::OtherProgram)?;
+    needed(&change, known)?;
+    let done = usize::try_from(steps(&change)?).map_err(|_| OpenError::OtherProgram)?;
     for step in STEPS.iter().skip(done) {
         change.execute_batch(step)?;
     }
-    change.pragma_update(None, "application_id", APPLICATION)?;
-    change.pragma_update(None, "user_version", known)?;
+    if done < STEPS.len() {
+        change.execute("UPDATE schema SET steps = ?1", [known])?;
+        change.pragma_update(None, "application_id", APPLICATION)?;
+        change.pragma_update(None, "user_version", NEEDED)?;
+    }
     change.commit()?;
     Ok(())
+}
+
+/// Refuses a store that this program does not know enough to use.
+fn needed(connection: &Connection, known: i64) -> Result<(), OpenError> {
+    let found = pragma(connection, "user_version")?;
+    if found > known {
+        return Err(OpenError::Newer { found, known });
+    }
+    Ok(())
+}
+
+/// How many steps the store has behind it. The first had no table to say so.
+fn steps(connection: &Connection) -> Result<i64, OpenError> {
+    let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'schema'";
+    let is_told: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+    if is_told == 0 {
+        return Ok(pragma(connection, "user_version")?);
+    }
+    Ok(connection.query_row("SELECT steps FROM schema", [], |row| row.get(0))?)
 }
 
 fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
