@@ -27,12 +27,17 @@ pub(crate) struct Stage {
 /// What a host has sent, in memory that is kept.
 #[derive(Default)]
 pub(crate) struct Sent {
+    now: Moment,
     bytes: Vec<u8>,
     to_phones: Vec<(Flow, usize, usize)>,
     to_members: Vec<(MemberId, SocketAddr, usize, usize)>,
 }
 
 impl Outside for Sent {
+    fn now(&mut self) -> Moment {
+        self.now
+    }
+
     fn to_phone(&mut self, flow: Flow, head: &[u8], body: &[u8]) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(head);
@@ -86,6 +91,7 @@ impl Stage {
     /// Time goes on; datagrams between members arrive.
     pub(crate) fn pass(&mut self, span: Duration) {
         self.now = self.now.after(span);
+        self.sent.now = self.now;
         self.host.handle_timeout(at(self.now));
         self.turn();
         self.deliver();

@@ -319,6 +319,10 @@ struct Wire<'a> {
 }
 
 impl Outside for Wire<'_> {
+    fn now(&mut self) -> Moment {
+        self.now.moment
+    }
+
     fn to_phone(&mut self, flow: Flow, head: &[u8], body: &[u8]) {
         let bytes = [head, body].concat();
         self.ledger.sent_to_phone(self.now.moment, &bytes);

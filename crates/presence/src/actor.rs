@@ -11,12 +11,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use presently_pool::{ClientId, Epoch, PackageName, ResourceId};
+use presently_pool::{ClientId, Epoch, MemberId, PackageName, ResourceId};
 use presently_sip::{Aor, TimerId, WallTime};
 use presently_store::{Answer, Binding, Document, Publication, Repeat, RequestKey};
 
 use crate::held::Held;
-use crate::notifier::SubscriptionSlot;
+use crate::notifier::{Round, SubscriptionSlot};
 use crate::plan::Plan;
 
 /// One client.
@@ -29,7 +29,12 @@ pub(crate) struct Actor {
     /// The epoch under which the client is said to have been given to a server: when it is above
     /// ours, the store is asked whose it is.
     pub(crate) moved: Epoch,
+    /// It is to be handed over when nothing is in flight: to whom, if that was said.
+    pub(crate) leaving: Option<Destination>,
     pub(crate) state: State,
+    /// While nothing of it is in memory: the round of the oldest thing its subscriptions may be
+    /// owed.
+    pub(crate) absent: Option<Round>,
     /// Requests in order of arrival, bounded by the configuration.
     pub(crate) queue: VecDeque<Held>,
     pub(crate) bindings: Vec<Binding>,
@@ -45,6 +50,15 @@ pub(crate) struct Actor {
     pub(crate) timer: Option<TimerId>,
 }
 
+/// Whom a client is handed over to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Destination {
+    /// The emptiest other server.
+    Any,
+    /// This one.
+    One(MemberId),
+}
+
 /// Where an actor stands between its requests.
 #[derive(Debug)]
 pub(crate) enum State {
@@ -52,6 +66,8 @@ pub(crate) enum State {
     Activating,
     /// Nothing is in flight.
     Idle,
+    /// It is being handed over to another server: nothing is said any more.
+    Leaving,
     /// One write is in flight (design: one write in flight per actor).
     Writing(Box<Plan>),
     /// The store or the assignment was not to be had: tried again at the timer.
@@ -59,14 +75,16 @@ pub(crate) enum State {
 }
 
 impl Actor {
-    pub(crate) fn new(aor: Aor, client: ClientId) -> Self {
+    pub(crate) fn new(aor: Aor, client: ClientId, absent: Round) -> Self {
         Self {
             aor,
             client,
             epoch: Epoch::default(),
             activation: 0,
             moved: Epoch::default(),
+            leaving: None,
             state: State::Activating,
+            absent: Some(absent),
             queue: VecDeque::new(),
             bindings: Vec::new(),
             publications: Vec::new(),

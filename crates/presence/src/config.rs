@@ -43,6 +43,9 @@ pub struct Config {
     pub queue_max: usize,
     /// How long a request waits for the store before it is refused: below the phone's own 32 s.
     pub hold: Duration,
+    /// How many clients a second are activated after a start or a takeover, those aside that ask
+    /// for something: the pace at which their watchers are told what they may have missed.
+    pub activations_per_sec: u32,
     /// How often the store is swept for what a wake should have said.
     pub sweep_every: Duration,
     /// Least time between two NOTIFYs of a subscription; 0 sends every change at once (a departure
@@ -64,6 +67,7 @@ impl Config {
             subscriptions_max: 2_000,
             queue_max: 64,
             hold: Duration::from_secs(20),
+            activations_per_sec: 4_000,
             sweep_every: Duration::from_secs(10),
             notify_min_interval: Duration::ZERO,
         }

@@ -26,5 +26,9 @@ pub struct Counters {
     pub sweeps: u64,
     pub sweeps_found: u64,
     pub activations: u64,
+    pub subscriptions_resumed: u64,
+    pub subscriptions_told_again: u64,
+    pub clients_handed_over: u64,
+    pub answers_held: u64,
     pub messages_relayed: u64,
 }

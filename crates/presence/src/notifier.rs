@@ -9,6 +9,7 @@ mod in_flight;
 mod live;
 mod notify;
 mod resource;
+mod settling;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use slab::Slab;
 
 pub(crate) use self::live::{Ending, Live};
 pub(crate) use self::resource::{Reading, Resource};
+pub(crate) use self::settling::{Round, Settling};
 use crate::branch::Branch;
 use crate::package::Packages;
 use crate::{Counters, Outputs, Timer};
@@ -51,6 +53,34 @@ pub(crate) struct Bench<'a> {
     pub(crate) name: &'a str,
     pub(crate) random: &'a mut crate::random::Random,
     pub(crate) min_interval: Duration,
+    /// Whether this server's word does not count at present: nothing is sent.
+    pub(crate) is_mute: bool,
+    /// The round in which what is sent now leaves.
+    pub(crate) round: Round,
+}
+
+/// How a subscription comes into memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Entrance {
+    /// Its SUBSCRIBE was answered: it is due a NOTIFY.
+    Subscribed,
+    /// Found in the store by an activation: due one unless it was told this version.
+    Found {
+        /// The present version of its resource.
+        version: Version,
+        /// The counter up to which it was told, if it is not owed anything.
+        told: u64,
+        /// The round in which the activation began.
+        round: Round,
+    },
+}
+
+/// A change of `owed` that is to be written: which subscription, and what it is now.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Owing {
+    pub(crate) slot: SubscriptionSlot,
+    pub(crate) generation: u32,
+    pub(crate) owed: bool,
 }
 
 /// All subscriptions of a server.
@@ -60,16 +90,26 @@ pub(crate) struct Notifier {
     resources: Slab<Resource>,
     by_resource: HashMap<ResourceId, usize, RandomState>,
     generation: u32,
+    pub(crate) settling: Settling,
+    /// Changes of `owed` that are not on their way to the store yet.
+    owing: Vec<Owing>,
 }
 
 impl Notifier {
-    /// Takes a subscription in: it is due a NOTIFY as soon as its resource's document is known.
+    /// Takes a subscription in. One that is due a NOTIFY gets it as soon as its resource's document
+    /// is known; nothing older than the version an activation found goes out, for whoever held it
+    /// before may have sent that.
     pub(crate) fn insert(
         &mut self,
         row: Subscription,
         (actor, activation): (Option<usize>, u32),
+        entrance: Entrance,
         bench: &mut Bench<'_>,
     ) -> SubscriptionSlot {
+        let (floor, is_told) = match entrance {
+            Entrance::Subscribed => (Version::default(), false),
+            Entrance::Found { version, told, .. } => (version, !row.owed && version.0 <= told),
+        };
         let place = self.resource_of(&row.resource);
         self.generation = self.generation.wrapping_add(1);
         let expires = deadline(bench.now, &row);
@@ -78,12 +118,15 @@ impl Notifier {
             activation,
             n: 0,
             resource: place,
-            sent: Version::default(),
-            floor: Version::default(),
-            is_forced: true,
+            sent: if is_told { floor } else { Version::default() },
+            floor,
+            is_forced: !is_told,
             is_frozen: false,
             ending: None,
             in_flight: None,
+            unsettled: None,
+            sent_in: Round::default(),
+            is_marking: false,
             not_before: Moment::default(),
             timeouts: 0,
             expires,
@@ -94,6 +137,9 @@ impl Notifier {
         let slot = SubscriptionSlot(u32::try_from(key).expect("fewer than 2^32 subscriptions"));
         if let Some(resource) = self.resources.get_mut(place) {
             resource.watchers.push(slot);
+        }
+        if let (Entrance::Found { round, .. }, false) = (entrance, is_told) {
+            self.unsettle(slot, round);
         }
         self.arm(slot, bench);
         slot
@@ -112,21 +158,19 @@ impl Notifier {
         live.expires = deadline(bench.now, &row);
         live.row = row;
         live.n = 0;
+        let settles = live.row.owed;
         live.is_frozen = false;
+        live.is_marking = false;
         live.is_forced = true;
         live.ending = None;
         live.timeouts = 0;
         // A refresh shows that the phone is there: no pause after an earlier failure.
         live.not_before = bench.now.moment;
-        self.arm(slot, bench);
-    }
-
-    /// Nothing older than `version` goes out on a subscription: whoever held it before may have
-    /// sent that.
-    pub(crate) fn raise_floor(&mut self, slot: SubscriptionSlot, version: Version) {
-        if let Some(live) = self.get_mut(slot) {
-            live.floor = live.floor.max(version);
+        if settles {
+            // The store knows it.
+            self.settle(slot);
         }
+        self.arm(slot, bench);
     }
 
     /// Holds a subscription's NOTIFYs back until its row is replaced or ended.
@@ -150,11 +194,14 @@ impl Notifier {
         live.is_frozen = false;
         live.ending = Some(Ending::Timeout);
         live.not_before = bench.now.moment;
+        // Its row is gone: nobody will tell it anything after us.
+        self.settle(slot);
         self.advance(slot, bench);
     }
 
     /// Forgets a subscription at once, without a word to the subscriber.
     pub(crate) fn forget(&mut self, slot: SubscriptionSlot, wheel: &mut Wheel<Timer>) {
+        self.settle(slot);
         let Some(live) = usize::try_from(slot.0)
             .ok()
             .and_then(|key| self.live.try_remove(key))
@@ -169,7 +216,8 @@ impl Notifier {
         };
         resource.watchers.retain(|watcher| *watcher != slot);
         if resource.watchers.is_empty() {
-            let resource = self.resources.remove(live.resource);
+            let mut resource = self.resources.remove(live.resource);
+            resource.settle(Reading::Done, &mut self.settling);
             self.by_resource.remove(&resource.id);
         }
     }
@@ -181,7 +229,7 @@ impl Notifier {
         };
         self.resources
             .get_mut(*place)
-            .is_some_and(|resource| resource.hear(version))
+            .is_some_and(|resource| resource.hear(version, &mut self.settling))
     }
 
     /// Whether anybody here watches `resource`.
@@ -201,14 +249,21 @@ impl Notifier {
         let Some(resource) = self.resources.get_mut(place) else {
             return Reading::Done;
         };
+        let round = resource.heard_in();
+        let round = round.unwrap_or_else(|| self.settling.present());
         let reading = resource.learn(document);
+        let version = resource.version();
         // The list is lent out while each of its watchers advances; nothing joins or leaves
         // meanwhile.
         let watchers = std::mem::take(&mut resource.watchers);
         for slot in &watchers {
+            if self.get(*slot).is_some_and(|live| live.sent < version) {
+                self.unsettle(*slot, round);
+            }
             self.advance(*slot, bench);
         }
         if let Some(resource) = self.resources.get_mut(place) {
+            resource.settle(reading, &mut self.settling);
             resource.watchers = watchers;
             resource.drop_unshared();
         }
@@ -234,7 +289,7 @@ impl Notifier {
         let Some(resource) = self.resources.get_mut(live.resource) else {
             return;
         };
-        if live.may_notify(resource, bench.now.moment) {
+        if !bench.is_mute && live.may_notify(resource, bench.now.moment) {
             notify::send(slot, live, resource, bench);
         }
         self.arm(slot, bench);
@@ -293,6 +348,9 @@ impl Notifier {
             live.not_before = now.after(pause.min(RETRY_AFTER_MAX));
         }
         let wish = live.wish(slot);
+        if status < 300 {
+            self.note_answer(slot);
+        }
         self.advance(slot, bench);
         wish
     }
@@ -311,7 +369,11 @@ impl Notifier {
             // Looked at again if the removal cannot be written.
             live.expires = now.after(RETRY_AFTER);
             self.arm(slot, bench);
-            return Wish::Remove(slot, actor);
+            // A mute server removes nothing: its phone could not refresh.
+            return match bench.is_mute {
+                true => Wish::Nothing,
+                false => Wish::Remove(slot, actor),
+            };
         }
         let action = match &mut live.in_flight {
             Some(sent)
@@ -325,6 +387,8 @@ impl Notifier {
             _ => Action::Nothing,
         };
         match action {
+            // Time goes on for what is in flight; only the word waits.
+            Action::Resend if bench.is_mute => {}
             Action::Resend => {
                 bench.counters.notifies_resent += 1;
                 notify::resend(slot, live, bench);
@@ -345,6 +409,13 @@ impl Notifier {
             return Wish::Nothing;
         };
         let was_last = live.in_flight.take().is_some_and(|sent| sent.is_last);
+        if bench.is_mute {
+            // It was not repeated as it should have been: that says nothing about the phone.
+            live.is_forced = true;
+            live.not_before = bench.now.moment;
+            self.arm(slot, bench);
+            return Wish::Nothing;
+        }
         live.timeouts = live.timeouts.saturating_add(1);
         if was_last {
             self.forget(slot, bench.wheel);
@@ -371,6 +442,120 @@ impl Notifier {
         live.ending = Some(Ending::Gone);
         live.is_frozen = true;
         Wish::Remove(slot, actor)
+    }
+
+    /// The server speaks again after it was mute: what is due goes, and nothing that its phone could
+    /// not refresh meanwhile ends within `grace`.
+    pub(crate) fn speak_again(&mut self, grace: Moment, bench: &mut Bench<'_>) {
+        let slots: Vec<_> = self.live.iter().map(|(key, _)| key).collect();
+        for key in slots {
+            let slot = SubscriptionSlot(u32::try_from(key).expect("fewer than 2^32 subscriptions"));
+            if let Some(live) = self.live.get_mut(key) {
+                live.expires = live.expires.max(grace);
+            }
+            self.advance(slot, bench);
+        }
+    }
+
+    /// What of `round` is neither answered nor noted as owed is to be noted.
+    pub(crate) fn owe(&mut self, round: Round) {
+        let late = self.live.iter_mut().filter(|(_, live)| {
+            live.unsettled == Some(round) && !live.is_marking && !live.is_frozen
+        });
+        for (key, live) in late {
+            live.is_marking = true;
+            self.owing.push(Owing {
+                slot: SubscriptionSlot(u32::try_from(key).expect("fewer than 2^32 subscriptions")),
+                generation: live.generation,
+                owed: true,
+            });
+        }
+    }
+
+    /// Takes out up to `max` changes of `owed` that still hold.
+    pub(crate) fn take_owing(&mut self, max: usize) -> Vec<Owing> {
+        let mut taken = Vec::new();
+        while taken.len() < max {
+            let Some(owing) = self.owing.pop() else {
+                break;
+            };
+            let live = self.get_mut(owing.slot);
+            let Some(live) = live.filter(|live| live.generation == owing.generation) else {
+                continue;
+            };
+            let holds = if owing.owed {
+                live.is_marking
+            } else {
+                !live.row.owed
+            };
+            if live.is_frozen {
+                // The row is being written: with it what is owed.
+                live.is_marking = false;
+            } else if holds {
+                taken.push(owing);
+            }
+        }
+        taken
+    }
+
+    /// Whether changes of `owed` wait to be written.
+    pub(crate) fn has_owing(&self) -> bool {
+        !self.owing.is_empty()
+    }
+
+    /// A change of `owed` is written, or is not and must be tried again.
+    pub(crate) fn note_owing(&mut self, owing: Owing, is_written: bool) {
+        if !is_written {
+            self.owing.push(owing);
+            return;
+        }
+        let Some(live) = self.get_mut(owing.slot) else {
+            return;
+        };
+        if live.generation != owing.generation || !owing.owed {
+            return;
+        }
+        live.is_marking = false;
+        if live.unsettled.is_some() {
+            live.row.owed = true;
+            self.settle(owing.slot);
+        } else if !live.row.owed {
+            // It was answered meanwhile.
+            self.owing.push(Owing {
+                owed: false,
+                ..owing
+            });
+        }
+    }
+
+    fn unsettle(&mut self, slot: SubscriptionSlot, round: Round) {
+        let key = usize::try_from(slot.0).ok();
+        if let Some(live) = key.and_then(|key| self.live.get_mut(key)) {
+            live.unsettle(round, &mut self.settling);
+        }
+    }
+
+    fn settle(&mut self, slot: SubscriptionSlot) {
+        let key = usize::try_from(slot.0).ok();
+        if let Some(live) = key.and_then(|key| self.live.get_mut(key)) {
+            live.settle(&mut self.settling);
+        }
+    }
+
+    fn note_answer(&mut self, slot: SubscriptionSlot) {
+        let key = usize::try_from(slot.0).ok();
+        let Some(live) = key.and_then(|key| self.live.get_mut(key)) else {
+            return;
+        };
+        let resource = self.resources.get(live.resource);
+        let is_due = resource.is_some_and(|resource| live.is_due(resource));
+        if live.note_answer(is_due, &mut self.settling) {
+            self.owing.push(Owing {
+                slot,
+                generation: live.generation,
+                owed: false,
+            });
+        }
     }
 
     pub(crate) fn get(&self, slot: SubscriptionSlot) -> Option<&Live> {
@@ -415,7 +600,7 @@ impl Notifier {
             .resources
             .get(live.resource)
             .is_some_and(|resource| live.is_due(resource));
-        let due = live.next_timeout(is_behind);
+        let due = live.next_timeout(is_behind && !bench.is_mute);
         match live.timer {
             Some((armed, _)) if armed <= due => return,
             Some((_, timer)) => drop(bench.wheel.cancel(timer)),

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use presently_pool::{ClientId, Epoch, FlowToken, Kind, MemberId, Wake};
+use presently_pool::{Assignment, ClientId, Epoch, FlowToken, Kind, MemberId, Wake};
 use presently_sip::Aor;
 use presently_store::{Operation, Ticket};
 
@@ -18,6 +18,8 @@ pub struct Outputs {
     pub operations: Vec<(Ticket, Operation)>,
     /// Wakes for other servers.
     pub wakes: Vec<(MemberId, Wake)>,
+    /// Clients that were handed over, and to whom: every member is told.
+    pub moved: Vec<(Aor, Assignment)>,
 }
 
 impl Outputs {
@@ -27,6 +29,7 @@ impl Outputs {
         self.to_balancers.clear();
         self.operations.clear();
         self.wakes.clear();
+        self.moved.clear();
     }
 }
 

@@ -4,8 +4,10 @@
 //! from other servers, and time; everything it wants done is written into [`Outputs`].
 
 mod completion;
+mod drain;
 mod early;
 mod lifetime;
+mod mute;
 mod relay;
 mod request;
 mod sweep;
@@ -26,7 +28,7 @@ use slab::Slab;
 use crate::actor::{Actor, State};
 use crate::branch::{Branch, Purpose};
 use crate::held::Held;
-use crate::notifier::{Bench, Notifier, Reading, SubscriptionSlot, Wish};
+use crate::notifier::{Bench, Notifier, Owing, Reading, Round, SubscriptionSlot, Wish};
 use crate::random::Random;
 use crate::{Config, Counters, Outputs, Secrets, ToBalancer};
 
@@ -48,8 +50,10 @@ pub struct Server {
     wheel: Wheel<Timer>,
     fired: Vec<Timer>,
     asked: Slab<Asked>,
-    /// Clients a sweep found to be ours without an actor, activated a few at a time.
-    missing: Vec<Aor>,
+    /// Clients found to be ours without an actor, activated at a pace.
+    missing: sweep::Missing,
+    speech: mute::Speech,
+    draining: drain::Draining,
     /// Resources whose read failed; each is in the list at most once, as it is being read.
     unread: Vec<ResourceId>,
     /// The value of Allow-Events.
@@ -62,12 +66,20 @@ pub struct Server {
 /// What a timer is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Timer {
+    /// The next activations of clients without an actor.
+    Activate,
     /// An actor's next expiry or try.
     Actor(usize),
+    /// The next clients of a server that is emptied.
+    Drain,
+    /// Changes of `owed` are written.
+    Owe,
     /// Reads that failed are tried again.
     Read,
     /// A relayed request's repeats.
     Relay(usize),
+    /// What a sweep found is not told yet: it is noted as owed.
+    Settle,
     /// The slow sweep.
     Sweep,
     /// A subscription's NOTIFY or expiry.
@@ -80,6 +92,8 @@ enum Asked {
     Activation(usize),
     Commit(usize),
     Document(ResourceId),
+    Move(usize),
+    Owe(Vec<Owing>),
     Sweep,
 }
 
@@ -105,7 +119,9 @@ impl Server {
             wheel,
             fired: Vec::new(),
             asked: Slab::new(),
-            missing: Vec::new(),
+            missing: sweep::Missing::default(),
+            speech: mute::Speech::default(),
+            draining: drain::Draining::default(),
             unread: Vec::new(),
             sweeping: sweep::Sweeping::default(),
             is_fenced: false,
@@ -140,12 +156,13 @@ impl Server {
         }
         let keys = (transaction, RequestKey(request));
         let held = Held::new(now.moment, passage, keys, message, edits);
-        let slot = self.actor_of(*client, aor, passage.epoch, out);
+        let round = self.notifier.settling.present();
+        let slot = self.actor_of((*client, passage.epoch), aor, round, out);
         let Some(actor) = self.actors.get_mut(slot) else {
             return;
         };
         if actor.queue.len() >= self.config.queue_max {
-            self.refuse_busy(now, &held, out);
+            self.turn_away(now, &held, out);
             return;
         }
         actor.queue.push_back(held);
@@ -181,6 +198,7 @@ impl Server {
             notifier.answered(branch, answer, bench)
         });
         self.grant(now, wish, out);
+        self.expect_owed(now);
     }
 
     /// Takes a wake: another server says that a resource has changed.
@@ -206,7 +224,9 @@ impl Server {
                 self.advance(now, slot, out);
             }
             None if server == self.me.member => {
-                self.actor_of(ClientId::default(), client, Epoch::default(), out);
+                self.missing
+                    .push(client.clone(), &mut self.notifier.settling);
+                self.activate_missing(now, out);
             }
             None => {}
         }
@@ -228,6 +248,8 @@ impl Server {
             Some(Asked::Document(resource)) => {
                 self.on_document(now, &resource, completion.result, out);
             }
+            Some(Asked::Move(slot)) => self.on_moved(now, slot, completion.result, out),
+            Some(Asked::Owe(marks)) => self.on_owed(now, &marks, completion.result.map(drop)),
             Some(Asked::Sweep) => self.on_swept(now, completion.result, out),
             None => {}
         }
@@ -245,13 +267,17 @@ impl Server {
         self.wheel.expire(now.moment, &mut fired);
         for timer in fired.drain(..) {
             match timer {
+                Timer::Activate => self.activate_some(now, out),
                 Timer::Actor(slot) => self.on_actor_timer(now, slot, out),
+                Timer::Drain => self.drain_some(now, out),
+                Timer::Owe => self.write_owed(now, out),
                 Timer::Read => {
                     for resource in std::mem::take(&mut self.unread) {
                         self.read(resource, out);
                     }
                 }
                 Timer::Relay(place) => self.on_relay_timer(now, place, out),
+                Timer::Settle => self.settle_late(now),
                 Timer::Sweep => {
                     let due = now.moment.after(self.config.sweep_every);
                     self.wheel.arm(due, Timer::Sweep);
@@ -299,6 +325,13 @@ impl Server {
         self.me
     }
 
+    /// The counter of the store up to which all that its clients watch is told, or noted as owed:
+    /// for its beat. `None` before the first sweep has come to its end.
+    #[must_use]
+    pub fn settled(&self) -> Option<u64> {
+        self.notifier.settling.settled()
+    }
+
     /// Whether the store has refused this life: the program leaves or joins anew.
     #[must_use]
     pub fn is_fenced(&self) -> bool {
@@ -321,13 +354,16 @@ impl Server {
         transaction: TransactionKey,
         out: &mut Outputs,
     ) -> bool {
+        let is_mute = self.is_mute(now);
         match self.transactions.arrive(now, transaction) {
             Arrival::New => true,
             Arrival::Repeated(answer) => {
                 self.counters.requests_repeated += 1;
-                let start = out.text.len();
-                out.text.extend_from_slice(answer);
-                send(passage, start, out);
+                if !is_mute {
+                    let start = out.text.len();
+                    out.text.extend_from_slice(answer);
+                    send(passage, start, out);
+                }
                 false
             }
             Arrival::InProgress { since } => {
@@ -344,7 +380,13 @@ impl Server {
 
     /// The slot of a client's actor, made and being activated if there is none, or if the balancer
     /// knows a newer epoch than it has.
-    fn actor_of(&mut self, client: ClientId, aor: &Aor, epoch: Epoch, out: &mut Outputs) -> usize {
+    fn actor_of(
+        &mut self,
+        (client, epoch): (ClientId, Epoch),
+        aor: &Aor,
+        round: Round,
+        out: &mut Outputs,
+    ) -> usize {
         if let Some(slot) = self.by_aor.get(aor).copied() {
             let is_old = self
                 .actors
@@ -356,7 +398,8 @@ impl Server {
             }
             return slot;
         }
-        let slot = self.actors.insert(Actor::new(aor.clone(), client));
+        let round = self.notifier.settling.begin_in(round);
+        let slot = self.actors.insert(Actor::new(aor.clone(), client, round));
         self.by_aor.insert(aor.clone(), slot);
         self.activate(slot, out);
         slot
@@ -437,6 +480,8 @@ impl Server {
             name: &self.config.name,
             random: &mut self.random,
             min_interval: self.config.notify_min_interval,
+            is_mute: self.speech.is_mute(now.moment),
+            round: self.notifier.settling.present(),
         };
         work(&mut self.notifier, &mut bench)
     }

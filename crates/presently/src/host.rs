@@ -12,8 +12,8 @@
 //! the simulation drives several with a virtual network, and neither can tell.
 
 mod beat;
+mod moved;
 mod outside;
-mod reassign;
 mod turn;
 
 use std::collections::BTreeMap;
@@ -24,9 +24,10 @@ use presently_balancer::Balancer;
 use presently_oob::Links;
 use presently_pool::{Member, MemberId, Membership};
 use presently_presence::Server;
-use presently_sip::{Aor, Framing, Index, MacKey, Moment, Now};
+use presently_sip::{Framing, Index, MacKey, Moment, Now};
 use presently_store::{Completion, Operation, Store, Ticket};
 
+use self::beat::Beat;
 pub use self::outside::{LinkMessage, Outside};
 
 /// One loop's machines.
@@ -41,9 +42,11 @@ pub struct Host {
     done: Vec<Completion>,
     /// Texts for members of other processes.
     to_links: Vec<LinkMessage>,
-    /// Clients that are being moved, in the order of their tickets, which count from 1.
-    moves: BTreeMap<u64, Aor>,
-    moves_asked: u64,
+    /// Beats on their way to the store, by their tickets.
+    beats: BTreeMap<u64, Beat>,
+    beats_asked: u64,
+    /// Whether what earlier turns wrote is kept until its servers may speak again.
+    holds_back: bool,
     counters: Counters,
     /// Operations the machines wait for.
     in_flight: usize,
@@ -63,6 +66,7 @@ struct HostedServer {
     machine: Server,
     me: Membership,
     out: presently_presence::Outputs,
+    is_draining: bool,
     links: HostedLinks,
 }
 
@@ -83,6 +87,8 @@ pub struct Counters {
     pub messages_unreadable: u64,
     pub link_messages_unreadable: u64,
     pub beats: u64,
+    pub turns_held_back: u64,
+    pub turns_dropped: u64,
 }
 
 impl Host {
@@ -99,8 +105,9 @@ impl Host {
             batch: Vec::new(),
             done: Vec::new(),
             to_links: Vec::new(),
-            moves: BTreeMap::new(),
-            moves_asked: 0,
+            beats: BTreeMap::new(),
+            beats_asked: 0,
+            holds_back: false,
             counters: Counters::default(),
             in_flight: 0,
             is_fenced: false,
@@ -124,6 +131,7 @@ impl Host {
             machine,
             me,
             out: presently_presence::Outputs::default(),
+            is_draining: false,
             links: HostedLinks::new(me, key),
         });
     }

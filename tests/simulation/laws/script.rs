@@ -189,7 +189,7 @@ impl Script {
             .collect();
         let to = self.random.choice(servers).expect("there are some");
         if self.weather != Weather::NoWakes && self.world.server_of(&user).is_some() {
-            self.world.reassign(&user, to);
+            self.world.try_reassign(&user, to);
         }
     }
 

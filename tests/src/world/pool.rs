@@ -38,13 +38,18 @@ impl World {
     ///
     /// The user has no server.
     pub fn reassign(&mut self, user: &str, to: MemberId) {
-        let state = self.show(user).and_then(|state| state.assignment);
-        let state = state.expect("assigned");
-        let from = (state.server, state.epoch);
-        let balancer = self.hosts.first_mut().expect("the balancer's host");
-        balancer.host.reassign(aor(user), from, to);
+        assert!(self.try_reassign(user, to), "{user} is at no server");
+    }
+
+    /// Moves a user's client if a server has it in memory.
+    pub fn try_reassign(&mut self, user: &str, to: MemberId) -> bool {
+        let now = self.now();
+        let client = aor(user);
+        let mut hosts = self.hosts.iter_mut();
+        let is_held = hosts.any(|node| node.host.hand_over(now, &client, Some(to)));
         // The host asks with its next turn.
         self.nudge = Some(self.now);
+        is_held
     }
 
     pub(super) fn start(&mut self) {
@@ -99,6 +104,7 @@ impl World {
                 node.host.add_server(machine, key);
             }
         }
+        node.host.set_joined(now, now.moment);
     }
 
     fn join(

@@ -8,6 +8,7 @@ use presently_store::Subscription;
 
 use super::in_flight::InFlight;
 use super::resource::Resource;
+use super::settling::{Round, Settling};
 use super::{SubscriptionSlot, Wish};
 
 /// A subscription in memory: its row, and where its NOTIFYs stand.
@@ -32,6 +33,12 @@ pub(crate) struct Live {
     pub(crate) is_frozen: bool,
     pub(super) ending: Option<Ending>,
     pub(super) in_flight: Option<InFlight>,
+    /// The round of the oldest thing that is neither answered nor noted in the store as owed.
+    pub(super) unsettled: Option<Round>,
+    /// The round in which the NOTIFY in flight left: it tells all that was known before.
+    pub(super) sent_in: Round,
+    /// A note that a NOTIFY is owed is on its way to the store.
+    pub(super) is_marking: bool,
     /// No NOTIFY before this: the least interval, or the pause after a failure.
     pub(super) not_before: Moment,
     /// Time-outs in a row.
@@ -65,6 +72,37 @@ impl Live {
             .cseq_base
             .saturating_add(activations.saturating_mul(NUMBERS_PER_BASE))
             .saturating_add(n)
+    }
+
+    /// Something of `round` is to be told, unless the store knows already that a NOTIFY is owed.
+    pub(super) fn unsettle(&mut self, round: Round, settling: &mut Settling) {
+        if self.unsettled.is_none() && !self.row.owed && self.actor.is_some() {
+            self.unsettled = Some(settling.begin_in(round));
+        }
+    }
+
+    /// Nothing is open here any more.
+    pub(super) fn settle(&mut self, settling: &mut Settling) {
+        if let Some(round) = self.unsettled.take() {
+            settling.end(round);
+        }
+    }
+
+    /// What was in flight is answered; `true` when the store's note of an owed NOTIFY is to go.
+    pub(super) fn note_answer(&mut self, is_due: bool, settling: &mut Settling) -> bool {
+        if is_due {
+            // What became known after it left is still to be told.
+            if let Some(round) = self.unsettled.take() {
+                self.unsettled = Some(settling.begin_in(self.sent_in));
+                settling.end(round);
+            }
+            return false;
+        }
+        self.settle(settling);
+        // A write of the row that is on its way notes it anew.
+        let clears = self.row.owed && !self.is_frozen;
+        self.row.owed &= !clears;
+        clears
     }
 
     pub(super) fn is_due(&self, resource: &Resource) -> bool {

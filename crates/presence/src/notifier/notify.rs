@@ -24,6 +24,7 @@ pub(super) fn send(
     };
     let now = bench.now;
     live.n += 1;
+    live.sent_in = bench.round;
     live.sent = resource.version();
     live.is_forced = false;
     live.not_before = now.moment.after(bench.min_interval);

@@ -7,6 +7,7 @@ use presently_pool::{ResourceId, Version};
 use presently_store::Document;
 
 use super::SubscriptionSlot;
+use super::settling::{Round, Settling};
 use crate::package::{EventPackage, Rendered, View};
 
 /// What a server holds of a resource that its clients watch.
@@ -18,6 +19,8 @@ pub(crate) struct Resource {
     /// The highest version heard of.
     heard: Version,
     is_reading: bool,
+    /// The rounds in which it was heard of, before the read under way began and after.
+    heard_in: (Option<Round>, Option<Round>),
     /// The document as rendered for each Accept in use; forgotten when it changes.
     views: Vec<(Arc<str>, Arc<Pinned>)>,
 }
@@ -48,16 +51,23 @@ impl Resource {
             document: None,
             heard: Version::default(),
             is_reading: false,
+            heard_in: (None, None),
             views: Vec::new(),
         }
     }
 
     /// Notes that `version` exists; `true` when a read must begin. A document held at that version
     /// or above is not read again.
-    pub(crate) fn hear(&mut self, version: Version) -> bool {
+    pub(crate) fn hear(&mut self, version: Version, settling: &mut Settling) -> bool {
+        let is_news = version > self.heard;
         self.heard = self.heard.max(version);
         let is_behind = self.document.is_none() || self.version() < self.heard;
         let begins = is_behind && !self.is_reading;
+        if begins {
+            self.heard_in.0.get_or_insert_with(|| settling.begin());
+        } else if self.is_reading && is_news {
+            self.heard_in.1.get_or_insert_with(|| settling.begin());
+        }
         self.is_reading |= begins;
         begins
     }
@@ -75,6 +85,28 @@ impl Resource {
         }
         self.is_reading = false;
         Reading::Done
+    }
+
+    /// The round of the oldest thing that is to be told of it.
+    pub(crate) fn heard_in(&self) -> Option<Round> {
+        self.heard_in.0
+    }
+
+    /// What was heard of before is with the watchers, or there are none.
+    pub(crate) fn settle(&mut self, reading: Reading, settling: &mut Settling) {
+        let (before, after) = self.heard_in;
+        self.heard_in = match reading {
+            Reading::Again if after.is_some() => (after, None),
+            Reading::Again => return,
+            Reading::Done => (None, None),
+        };
+        let over = match reading {
+            Reading::Again => [before, None],
+            Reading::Done => [before, after],
+        };
+        for round in over.into_iter().flatten() {
+            settling.end(round);
+        }
     }
 
     /// The read came to nothing; `true` when it must be tried again.

@@ -59,6 +59,8 @@ impl Play {
             name: "s1",
             random: &mut self.random,
             min_interval: self.min_interval,
+            is_mute: false,
+            round: Round::default(),
         };
         work(&mut self.notifier, &mut bench)
     }
@@ -66,7 +68,9 @@ impl Play {
     /// A subscription of an hour, whose document is at version 1; its first NOTIFY is on its way.
     fn subscribed(&mut self) -> SubscriptionSlot {
         let row = row(self.now);
-        let slot = self.with(|notifier, bench| notifier.insert(row, (Some(4), 1), bench));
+        let slot = self.with(|notifier, bench| {
+            notifier.insert(row, (Some(4), 1), Entrance::Subscribed, bench)
+        });
         self.learn(1);
         slot
     }

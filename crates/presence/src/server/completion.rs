@@ -8,11 +8,12 @@ use presently_sip::{Date, Name, Now, Response, WallTime};
 use presently_store::{Answer, Binding, Document, Outcome, Refused, Written};
 
 use super::request::parts;
-use super::{Server, others, send};
+use super::{Server, others};
 use crate::Outputs;
 use crate::actor::State;
 use crate::answer::Refusal;
 use crate::held::Held;
+use crate::notifier::Entrance;
 use crate::plan::{Fate, Plan};
 
 impl Server {
@@ -125,7 +126,7 @@ impl Server {
             Fate::Ended(None) => {
                 let owner = (None, activation);
                 self.with_bench(now, out, |notifier, bench| {
-                    let place = notifier.insert(*row, owner, bench);
+                    let place = notifier.insert(*row, owner, Entrance::Subscribed, bench);
                     // Nothing goes out before the document just read is there.
                     notifier.freeze(place);
                     place
@@ -134,7 +135,7 @@ impl Server {
             Fate::Started => {
                 let owner = (Some(slot), activation);
                 let place = self.with_bench(now, out, |notifier, bench| {
-                    notifier.insert(*row, owner, bench)
+                    notifier.insert(*row, owner, Entrance::Subscribed, bench)
                 });
                 if let Some(actor) = self.actors.get_mut(slot) {
                     actor.subscriptions.push(place);
@@ -346,12 +347,23 @@ impl Server {
         );
     }
 
+    /// There is no room for a request, or no more time. A mute server says nothing: a repeat is then
+    /// as good as new, wherever it comes.
+    pub(super) fn turn_away(&mut self, now: Now, held: &Held, out: &mut Outputs) {
+        if self.is_mute(now.moment) {
+            self.counters.requests_refused += 1;
+            self.transactions.forget(held.key);
+        } else {
+            self.refuse_busy(now, held, out);
+        }
+    }
+
     /// Keeps a final answer for repeats and sends it.
     fn finish(&mut self, now: Now, held: &Held, start: usize, out: &mut Outputs) {
         if let Some(answer) = out.text.get(start..) {
             self.transactions.answer(now.moment, held.key, answer);
         }
-        send(&held.passage, start, out);
+        self.reply(now, &held.passage, start, out);
     }
 }
 

@@ -1,15 +1,14 @@
 //! An actor's life: activation, expiry, release, and being dropped.
 
-use std::time::Duration;
-
 use presently_pool::{Epoch, Kind};
 use presently_sip::{Now, WallTime};
 use presently_store::{Activated, Change, Operation, Outcome, Refused};
 
+use super::mute::GRACE;
 use super::{Asked, Server, TRY_AGAIN, Timer};
 use crate::actor::{Actor, State};
 use crate::held::Held;
-use crate::notifier::SubscriptionSlot;
+use crate::notifier::{Entrance, SubscriptionSlot};
 use crate::plan::{self, Fate, Plan, RELEASE_AFTER};
 use crate::{Outputs, ToBalancer};
 
@@ -50,7 +49,6 @@ impl Server {
             Ok(_) | Err(_) => self.wait(now, slot, out),
         }
         self.early.end();
-        self.activate_missing(out);
     }
 
     /// Fills an actor with what its activation found. What would be over within a minute gets that
@@ -64,6 +62,8 @@ impl Server {
         actor.epoch = found.epoch;
         actor.activation = found.activation;
         actor.state = State::Idle;
+        let absent = actor.absent.take();
+        let round = absent.unwrap_or_else(|| self.notifier.settling.oldest());
         actor.bindings = found.bindings;
         for binding in &mut actor.bindings {
             binding.expires_at = binding.expires_at.max(grace);
@@ -80,15 +80,28 @@ impl Server {
             row.expires_at = row.expires_at.max(grace);
             let resource = row.resource.clone();
             let owner = (Some(slot), found.activation);
+            let told = found.told;
+            let is_told = !row.owed && version.0 <= told;
+            let entrance = Entrance::Found {
+                version,
+                told,
+                round,
+            };
             let subscription = self.with_bench(now, out, |notifier, bench| {
-                notifier.insert(row, owner, bench)
+                notifier.insert(row, owner, entrance, bench)
             });
             if let Some(actor) = self.actors.get_mut(slot) {
                 actor.subscriptions.push(subscription);
             }
-            self.notifier.raise_floor(subscription, version);
-            let version = version.max(self.early.heard(&resource));
-            self.hear(&resource, version, out);
+            self.counters.subscriptions_resumed += 1;
+            self.counters.subscriptions_told_again += u64::from(!is_told);
+            let heard = self.early.heard(&resource);
+            if !is_told || heard > version {
+                self.hear(&resource, version.max(heard), out);
+            }
+        }
+        if let Some(round) = absent {
+            self.notifier.settling.end(round);
         }
         self.arm(now, slot);
     }
@@ -162,7 +175,7 @@ impl Server {
         actor.timer = Some(self.wheel.arm(due, Timer::Actor(slot)));
         self.counters.requests_held += 1;
         for held in &late {
-            self.refuse_busy(now, held, out);
+            self.turn_away(now, held, out);
         }
     }
 
@@ -192,7 +205,11 @@ impl Server {
         let Some(actor) = self.actors.get_mut(slot) else {
             return;
         };
-        let mut fresh = Actor::new(actor.aor.clone(), actor.client);
+        let absent = actor.absent.unwrap_or_else(|| {
+            let oldest = self.notifier.settling.oldest();
+            self.notifier.settling.begin_in(oldest)
+        });
+        let mut fresh = Actor::new(actor.aor.clone(), actor.client, absent);
         std::mem::swap(&mut fresh.queue, &mut actor.queue);
         let old = std::mem::replace(actor, fresh);
         if let Some(timer) = old.timer {
@@ -207,6 +224,9 @@ impl Server {
         self.reset(slot);
         if let Some(actor) = self.actors.try_remove(slot) {
             self.by_aor.remove(&actor.aor);
+            if let Some(round) = actor.absent {
+                self.notifier.settling.end(round);
+            }
         }
     }
 
@@ -288,7 +308,7 @@ impl Server {
                 self.advance(now, slot, out);
             }
             State::Idle => self.advance(now, slot, out),
-            State::Activating | State::Writing(_) => {}
+            State::Activating | State::Leaving | State::Writing(_) => {}
         }
     }
 
@@ -306,6 +326,3 @@ impl Server {
         actor.timer = due.map(|due| self.wheel.arm(due, Timer::Actor(slot)));
     }
 }
-
-/// After a restart or takeover nothing expires for this long.
-const GRACE: Duration = Duration::from_mins(1);

@@ -8,7 +8,7 @@ use presently_sip::{Edits, Framing, Index, Message, Moment, Now, TimerId};
 use presently_store::Binding;
 
 use super::request::Step;
-use super::{Server, Timer, send};
+use super::{Server, Timer};
 use crate::answer::Refusal;
 use crate::branch::{Branch, Purpose};
 use crate::held::Held;
@@ -121,6 +121,7 @@ impl Server {
     }
 
     pub(super) fn on_relay_timer(&mut self, now: Now, place: usize, out: &mut Outputs) {
+        let is_mute = self.is_mute(now.moment);
         let Some(relay) = self.relays.get_mut(place) else {
             return;
         };
@@ -131,6 +132,7 @@ impl Server {
                 continue;
             }
             match leg.transaction.handle_input(now.moment, Input::Timeout) {
+                Action::Resend if is_mute => {}
                 Action::Resend => leg.send(out),
                 Action::TimedOut | Action::Unreachable => leg.is_over = true,
                 Action::Answered | Action::Nothing => {}
@@ -160,7 +162,7 @@ impl Server {
                 let start = out.text.len();
                 out.text.extend_from_slice(&text);
                 self.transactions.answer(now.moment, relay.held.key, &text);
-                send(&relay.held.passage, start, out);
+                self.reply(now, &relay.held.passage, start, out);
             }
             None => self.transactions.forget(relay.held.key),
         }

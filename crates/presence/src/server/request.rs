@@ -31,12 +31,19 @@ impl Server {
     /// Gives an idle actor its next work: what is over first, then its requests in order, then its
     /// release when nothing of it is left.
     pub(super) fn advance(&mut self, now: Now, slot: usize, out: &mut Outputs) {
+        if self.is_mute(now.moment) {
+            return;
+        }
         loop {
             let is_idle = self
                 .actors
                 .get(slot)
                 .is_some_and(|actor| matches!(actor.state, State::Idle));
-            if !is_idle || self.follow(slot, out) || self.expire(now, slot, out) {
+            if !is_idle
+                || self.follow(slot, out)
+                || self.depart(slot, out)
+                || self.expire(now, slot, out)
+            {
                 return;
             }
             let next = self

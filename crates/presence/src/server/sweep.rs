@@ -5,14 +5,16 @@
 //! a link lost its memory, looks at all; the others at what changed since the one before.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use presently_pool::Epoch;
 use presently_sip::{Aor, Now};
-use presently_store::{Operation, Outcome, Refused, Swept};
+use presently_store::{Mark, Operation, Outcome, Refused, Swept};
 
-use super::{Asked, Server};
+use super::{Asked, Server, Timer};
 use crate::Outputs;
+use crate::notifier::{Owing, Round, Settling};
 
 /// Where a server's sweeps stand.
 #[derive(Debug, Default)]
@@ -25,6 +27,8 @@ pub(super) struct Sweeping {
     under_way: Option<bool>,
     /// Whether its snapshot may be too old for what was asked after it began.
     is_wanted: bool,
+    /// Whether changes of `owed` are to be written soon.
+    is_owing: bool,
 }
 
 impl Sweeping {
@@ -95,17 +99,19 @@ impl Server {
         let ours: HashSet<Aor, RandomState> = ours.into_iter().map(|(aor, ..)| aor).collect();
         if was_all {
             self.doubt_foreign(now, &ours, Epoch(counter), out);
-            self.missing.clear();
         }
         let missing = ours
             .into_iter()
             .filter(|aor| !self.by_aor.contains_key(aor));
-        self.missing.extend(missing);
+        let mut missing: Vec<Aor> = missing.collect();
         // The order of a set is nobody's: a run must repeat.
-        self.missing.sort_unstable();
-        self.missing.dedup();
-        for _ in 0..ACTIVATIONS_AT_ONCE {
-            self.activate_missing(out);
+        missing.sort_unstable();
+        for aor in missing {
+            self.missing.push(aor, &mut self.notifier.settling);
+        }
+        self.activate_missing(now, out);
+        if self.notifier.settling.close(counter) {
+            self.wheel.arm(now.moment.after(OWED_AFTER), Timer::Settle);
         }
     }
 
@@ -142,18 +148,117 @@ impl Server {
         }
     }
 
-    /// Activates the next client that a sweep found without an actor.
-    pub(super) fn activate_missing(&mut self, out: &mut Outputs) {
-        while let Some(aor) = self.missing.pop() {
+    /// Begins to activate clients without an actor, unless that is under way.
+    pub(super) fn activate_missing(&mut self, now: Now, out: &mut Outputs) {
+        if !self.missing.is_under_way {
+            self.missing.is_under_way = true;
+            self.activate_some(now, out);
+        }
+    }
+
+    /// Activates the next clients without an actor. Paced, so that a request is not kept waiting
+    /// behind all, and phones are not told everything at once.
+    pub(super) fn activate_some(&mut self, now: Now, out: &mut Outputs) {
+        let per_sec = u64::from(self.config.activations_per_sec.max(1));
+        let share = u64::from(ACTIVATE_EVERY_MILLIS) * per_sec / 1_000;
+        let mut room = usize::try_from(share.max(1)).unwrap_or(usize::MAX);
+        // A store that is slow is not asked for more.
+        if self.asked.len() > ASKED_MAX {
+            room = 0;
+        }
+        let round = self.notifier.settling.oldest();
+        while room > 0
+            && let Some(aor) = self.missing.clients.pop()
+        {
             if !self.by_aor.contains_key(&aor) {
-                let client = presently_pool::ClientId::default();
-                self.actor_of(client, &aor, Epoch::default(), out);
-                return;
+                let unknown = (presently_pool::ClientId::default(), Epoch::default());
+                self.actor_of(unknown, &aor, round, out);
+                room -= 1;
             }
         }
+        self.missing.is_under_way = !self.missing.clients.is_empty();
+        if self.missing.is_under_way {
+            let pause = Duration::from_millis(ACTIVATE_EVERY_MILLIS.into());
+            self.wheel.arm(now.moment.after(pause), Timer::Activate);
+        } else if let Some(round) = self.missing.absent.take() {
+            self.notifier.settling.end(round);
+        }
+    }
+
+    /// What the last sweep found has had its time: what is unanswered is noted as owed.
+    pub(super) fn settle_late(&mut self, now: Now) {
+        let Some(round) = self.notifier.settling.closing() else {
+            return;
+        };
+        self.notifier.owe(round);
+        self.expect_owed(now);
+        self.wheel.arm(now.moment.after(OWED_AFTER), Timer::Settle);
+    }
+
+    /// Sees to it that changes of `owed` are written soon, several at once.
+    pub(super) fn expect_owed(&mut self, now: Now) {
+        if self.notifier.has_owing() && !self.sweeping.is_owing {
+            self.sweeping.is_owing = true;
+            self.wheel.arm(now.moment.after(OWE_EVERY), Timer::Owe);
+        }
+    }
+
+    /// Writes changes of `owed`.
+    pub(super) fn write_owed(&mut self, now: Now, out: &mut Outputs) {
+        self.sweeping.is_owing = false;
+        let taken = self.notifier.take_owing(OWED_AT_ONCE);
+        let marks: Vec<Mark> = taken.iter().filter_map(|owing| self.mark(owing)).collect();
+        if !marks.is_empty() {
+            let operation = Operation::Owe { by: self.me, marks };
+            self.ask(Asked::Owe(taken), operation, out);
+        }
+        self.expect_owed(now);
+    }
+
+    pub(super) fn on_owed(&mut self, now: Now, owing: &[Owing], result: Result<(), Refused>) {
+        self.is_fenced |= result == Err(Refused::Fenced);
+        for owing in owing {
+            self.notifier.note_owing(*owing, result.is_ok());
+        }
+        self.expect_owed(now);
+    }
+
+    /// A change of `owed` as the store takes it.
+    fn mark(&self, owing: &Owing) -> Option<Mark> {
+        let live = self.notifier.get(owing.slot)?;
+        let actor = self.actors.get(live.actor?)?;
+        Some(Mark {
+            client: actor.client,
+            epoch: actor.epoch,
+            key: live.row.key(),
+            owed: owing.owed,
+        })
     }
 }
 
-/// Activations under way at a time after a start: paced, so that a request is not kept waiting
-/// behind all.
-const ACTIVATIONS_AT_ONCE: usize = 64;
+/// Clients found to be this server's without an actor.
+#[derive(Debug, Default)]
+pub(super) struct Missing {
+    clients: Vec<Aor>,
+    /// While there are any, nothing later than what they may be owed is settled.
+    absent: Option<Round>,
+    is_under_way: bool,
+}
+
+impl Missing {
+    pub(super) fn push(&mut self, client: Aor, settling: &mut Settling) {
+        let oldest = settling.oldest();
+        self.absent.get_or_insert_with(|| settling.begin_in(oldest));
+        self.clients.push(client);
+    }
+}
+
+/// How often the next clients are activated.
+const ACTIVATE_EVERY_MILLIS: u32 = 16;
+/// Operations under way past which no activation is added.
+const ASKED_MAX: usize = 512;
+/// How long a NOTIFY may be unanswered before it is noted in the store as owed.
+const OWED_AFTER: Duration = Duration::from_secs(2);
+/// How often changes of `owed` are written, and how many at once.
+const OWE_EVERY: Duration = Duration::from_millis(100);
+const OWED_AT_ONCE: usize = 500;

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::task::Context;
 
 use presently_pool::MemberId;
-use presently_sip::{Flow, Framing, Now, Protocol};
+use presently_sip::{Flow, Framing, Moment, Now, Protocol};
 use presently_transport::{Arrival, Arrivals, Transport};
 
+use super::clock::Clock;
 use super::links::PoolLinks;
 use super::oob::OobSockets;
 use crate::host::{Host, Outside};
@@ -17,6 +18,7 @@ pub(super) struct Sockets {
     pub(super) arrivals: Arrivals,
     pub(super) links: PoolLinks,
     pub(super) oob: OobSockets,
+    pub(super) clock: Clock,
 }
 
 /// Whether requests of phones are still taken.
@@ -83,6 +85,10 @@ impl Intake {
 }
 
 impl Outside for Sockets {
+    fn now(&mut self) -> Moment {
+        self.clock.now().moment
+    }
+
     fn to_phone(&mut self, flow: Flow, head: &[u8], body: &[u8]) {
         self.transport.send(flow, head, body);
     }

@@ -105,6 +105,7 @@ impl Pool {
         let formers = wait_for_names(store.as_mut(), &opened.joiners).await?;
         let mut lives = Vec::new();
         let mut pool_key = [0; 16];
+        let joining = clock.now().moment;
         for joiner in &opened.joiners {
             let (life, key) = joiner.join(store.as_mut(), started(), &formers).await?;
             pool_key = key;
@@ -124,6 +125,7 @@ impl Pool {
                 }
             }
         }
+        host.set_joined(clock.now(), joining);
         Ok(Self::assemble(
             clock, host, opened, &lives, pool_key, &config,
         ))
@@ -160,6 +162,7 @@ impl Pool {
                 arrivals: Arrivals::default(),
                 links,
                 oob: OobSockets::new(oob.collect()),
+                clock,
             },
             addresses: Addresses {
                 listen: listen.map(|(listen, at)| (listen.protocol, *at)).collect(),

@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use presently_pool::MemberId;
-use presently_sip::Flow;
+use presently_sip::{Flow, Moment};
 
 /// The world outside a host: sockets in the program, a virtual network in simulation.
 pub trait Outside {
+    /// The time, read again: a process may have been stopped since its turn began.
+    fn now(&mut self) -> Moment;
     /// Sends a SIP message to a phone.
     fn to_phone(&mut self, flow: Flow, head: &[u8], body: &[u8]);
     /// Sends the text of a SIP message from one of the host's members to one elsewhere.

@@ -11,7 +11,6 @@ use presently_presence::ToBalancer;
 use presently_sip::{Edits, Framing, Message, Now, Start};
 use presently_store::{Completion, Ticket};
 
-use super::beat::BEAT;
 use super::{Host, HostedServer, LinkMessage, Outside};
 
 impl Host {
@@ -24,6 +23,7 @@ impl Host {
         for _ in 0..ROUNDS_MAX {
             self.hear(now);
             self.pass(now);
+            self.tell_handed_over();
             self.submit();
             let mut done = std::mem::take(&mut self.done);
             let polled = self.store.poll(context, &mut done);
@@ -243,8 +243,7 @@ impl Host {
             ..completion
         };
         match owner {
-            HOST if completion.ticket == BEAT => self.on_beaten(now, completion),
-            HOST => self.on_reassigned(completion),
+            HOST => self.on_beaten(now, completion),
             BALANCER => {
                 if let Some(hosted) = &mut self.balancer {
                     hosted
@@ -266,7 +265,21 @@ impl Host {
     }
 
     /// Sends what the turn wrote, and forgets it.
+    ///
+    /// What a server decided before its word stopped counting is kept until a beat commits, or
+    /// dropped with the host when the server's life turns out to be over; past a bound it is lost,
+    /// as a datagram may be.
     fn send(&mut self, now: Now, outside: &mut dyn Outside) {
+        let late = outside.now();
+        self.holds_back |= self.is_too_late(now.moment, late);
+        if self.holds_back {
+            self.holds_back = self.servers.iter().any(|one| one.machine.is_mute(late));
+        }
+        if self.holds_back {
+            self.counters.turns_held_back += 1;
+            self.drop_long_held();
+            return;
+        }
         if let Some(hosted) = &mut self.balancer {
             for message in hosted.out.to_phones.drain(..) {
                 let head = hosted.out.text.get(message.head).unwrap_or_default();
@@ -288,6 +301,19 @@ impl Host {
             }
             links.out.datagrams.clear();
             links.out.arena.clear();
+        }
+    }
+
+    fn drop_long_held(&mut self) {
+        let phones = self.balancer.as_ref().map_or(0, |one| one.out.text.len());
+        let links: usize = self.to_links.iter().map(|one| one.text.len()).sum();
+        if phones + links > HELD_BACK_BYTES {
+            self.counters.turns_dropped += 1;
+            self.to_links.clear();
+            if let Some(hosted) = &mut self.balancer {
+                hosted.out.to_phones.clear();
+                hosted.out.text.clear();
+            }
         }
     }
 }
@@ -356,6 +382,8 @@ pub(super) const HOST: u64 = 0;
 const BALANCER: u64 = 1;
 const FIRST_SERVER: u64 = 2;
 const OWNER_SHIFT: u32 = 48;
+/// What may be kept of turns that were decided in time and came too late to be said.
+const HELD_BACK_BYTES: usize = 4 * 1024 * 1024;
 /// Rounds of one turn; what is left goes on in the next.
 const ROUNDS_MAX: usize = 64;
 /// What the edits add to a message at the most, roughly: an allocation size, not a limit.
