@@ -370,10 +370,10 @@ impl Notifier {
             live.expires = now.after(RETRY_AFTER);
             self.arm(slot, bench);
             // A mute server removes nothing: its phone could not refresh.
-            return match bench.is_mute {
-                true => Wish::Nothing,
-                false => Wish::Remove(slot, actor),
-            };
+            if bench.is_mute {
+                return Wish::Nothing;
+            }
+            return Wish::Remove(slot, actor);
         }
         let action = match &mut live.in_flight {
             Some(sent)

@@ -248,7 +248,7 @@ impl Server {
             Some(Asked::Document(resource)) => {
                 self.on_document(now, &resource, completion.result, out);
             }
-            Some(Asked::Move(slot)) => self.on_moved(now, slot, completion.result, out),
+            Some(Asked::Move(slot)) => self.on_moved(now, slot, &completion.result, out),
             Some(Asked::Owe(marks)) => self.on_owed(now, &marks, completion.result.map(drop)),
             Some(Asked::Sweep) => self.on_swept(now, completion.result, out),
             None => {}

@@ -105,7 +105,7 @@ impl Server {
         &mut self,
         now: Now,
         slot: usize,
-        result: Result<Outcome, Refused>,
+        result: &Result<Outcome, Refused>,
         out: &mut Outputs,
     ) {
         self.draining.under_way = self.draining.under_way.saturating_sub(1);
@@ -115,7 +115,7 @@ impl Server {
         match result {
             Ok(Outcome::Assigned(Some(assignment))) if assignment.server != self.me.member => {
                 self.counters.clients_handed_over += 1;
-                out.moved.push((actor.aor.clone(), assignment));
+                out.moved.push((actor.aor.clone(), *assignment));
                 let waiting = std::mem::take(&mut actor.queue);
                 for held in &waiting {
                     self.hand_back(held, assignment.epoch, out);
