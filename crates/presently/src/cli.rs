@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Status(Status),
     /// Shows all that the pool keeps about somebody
     Show(Show),
+    /// Copies the store into a file while the pool runs
+    Backup(Backup),
 }
 
 /// What `serve` is told.
@@ -111,7 +113,21 @@ pub(crate) struct Show {
     pub(crate) store: StoreArgs,
 }
 
-/// Where `status` and `show` read.
+/// What `backup` is told.
+#[derive(Args, Debug)]
+#[command(after_help = BACKUP_HELP)]
+pub(crate) struct Backup {
+    /// Where the copy goes
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Puts it in the place of a file that is there already
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+/// Where `status`, `show` and `backup` read.
 #[derive(Args, Debug)]
 pub(crate) struct StoreArgs {
     /// Where the pool's state is kept [default: sqlite:presently.db]
@@ -128,6 +144,12 @@ pub(crate) struct StoreArgs {
 fn aor(text: &str) -> Result<Aor, String> {
     Aor::parse(text).map_err(|_| "an address of record is like sip:alice@example.com".to_owned())
 }
+
+const BACKUP_HELP: &str = "\
+The copy has everything that was committed when it began, and holds the pool's key: only its owner
+may read it. To go back to it, stop every process of the pool and serve from it or from a copy:
+
+  presently serve --store sqlite:FILE";
 
 const SERVE_HELP: &str = "\
 The configuration file has the flags' names as keys, and two that differ:
@@ -181,7 +203,7 @@ mod tests {
             "default_secs",
             "max_secs",
         ];
-        let table: [(&str, &[&str]); 5] = [
+        let table: [(&str, &[&str]); 6] = [
             ("serve", &serve),
             ("watch", &["--pool", "--as", "--json", "--once"]),
             (
@@ -198,6 +220,10 @@ mod tests {
             ),
             ("status", &["--store", "--config", "--json"]),
             ("show", &["--store", "--config", "--json"]),
+            (
+                "backup",
+                &["FILE", "--store", "--config", "--json", "--force"],
+            ),
         ];
         for (name, flags) in table {
             let mut cli = Cli::command();
