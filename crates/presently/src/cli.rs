@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use presently::Settings;
-use presently::config::StorePath;
+use presently::config::{LogLevel, StorePath};
 use presently_sip::Aor;
 
 /// A SIP/SIMPLE presence pool: many servers behind one SIP address.
@@ -39,11 +39,27 @@ pub(crate) struct Serve {
     /// Reads settings from a TOML file; flags win over it
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Logs more: once for changes of state, twice for each request; `RUST_LOG` says it finer
-    #[arg(short, long, action = clap::ArgAction::Count)]
+    /// Logs more: `-v` is `--log-level info`, `-vv` is debug
+    #[arg(short, long, action = clap::ArgAction::Count, conflicts_with = "log_level")]
     pub(crate) verbose: u8,
     #[command(flatten)]
     pub(crate) settings: Settings,
+}
+
+impl Serve {
+    /// What the flags say, `-v` among them.
+    pub(crate) fn flags(&self) -> Settings {
+        let level = match self.verbose {
+            0 => self.settings.log_level,
+            1 => Some(LogLevel::Info),
+            2 => Some(LogLevel::Debug),
+            _ => Some(LogLevel::Trace),
+        };
+        Settings {
+            log_level: level,
+            ..self.settings.clone()
+        }
+    }
 }
 
 /// What `watch` is told.
@@ -162,11 +178,15 @@ The configuration file has the flags' names as keys, and two that differ:
   auth = \"off\"
   role = \"all\"                     # also name, oob, sip, weight
   log = \"text\"
+  log_level = \"warn\"
 
   [expires]                        # of REGISTER, SUBSCRIBE and PUBLISH; no flags
   min_secs = 30
   default_secs = 3600
   max_secs = 3600
+
+SIGHUP reads the file again: domains, [expires] and log_level change at once, the rest needs a
+restart.
 
 A balancer and two servers in processes of their own, on one machine:
 
@@ -196,6 +216,8 @@ mod tests {
             "--sip",
             "--weight",
             "--log",
+            "--log-level",
+            "SIGHUP",
             "--verbose",
             "-v",
             "[expires]",

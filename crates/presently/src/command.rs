@@ -2,6 +2,7 @@
 
 mod backup;
 mod phone;
+mod reload;
 mod serve;
 mod show;
 mod status;
