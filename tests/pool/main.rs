@@ -2,10 +2,12 @@
 //! docs/conformance.md calls R1 to R14, of starting and stopping, and of bad input.
 
 mod admin;
+mod backup;
 mod commands;
 mod hostile;
 mod path;
 mod refused;
+mod reload;
 mod restart;
 mod streams;
 mod transports;

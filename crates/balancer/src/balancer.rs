@@ -4,6 +4,7 @@ use presently_pool::{Assignment, Epoch, Kind, Member, MemberId, MemberState, Mem
 use presently_sip::{Aor, Defect, Flow, MacKey, Message, Method, Moment, Now, Start};
 use presently_store::{Completion, Operation, Outcome, Refused};
 
+use crate::Domains;
 use crate::answer::Answer;
 use crate::branch::{Below, Branch, Origin};
 use crate::cache::Cache;
@@ -113,6 +114,13 @@ impl Balancer {
         self.has_orphans = self
             .unanswered
             .has_orphans(|server| servers.contains(&server));
+    }
+
+    /// Serves `domains` from now on. Dialogs that stand go on, whosever they are.
+    pub fn set_domains(&mut self, domains: Domains) {
+        self.config.domains = domains.clone();
+        self.edge.set_domains(domains);
+        self.cache.forget_spellings();
     }
 
     /// A server said out of band that `client` has moved to `server`.

@@ -118,6 +118,14 @@ impl Cache {
         }
     }
 
+    /// Every URI is read again before it counts as one of a domain of ours.
+    pub(crate) fn forget_spellings(&mut self) {
+        self.by_spelling.clear();
+        for entry in self.ring.iter_mut().flatten() {
+            entry.spelling = None;
+        }
+    }
+
     pub(crate) fn forget(&mut self, aor: &Aor) {
         if let Some(place) = self.by_aor.get(aor).copied() {
             self.empty(place);

@@ -50,6 +50,10 @@ impl Edge {
         }
     }
 
+    pub(crate) fn set_domains(&mut self, domains: Domains) {
+        self.domains = domains;
+    }
+
     /// The ports that an address of record may carry and still be the one without.
     pub(crate) fn own_ports(&self) -> &[u16] {
         &self.own_ports

@@ -294,6 +294,11 @@ impl Server {
         self.fired = fired;
     }
 
+    /// Grants these seconds from now on; what was granted stands.
+    pub fn set_expires(&mut self, expires: crate::Expires) {
+        self.config.expires = expires;
+    }
+
     /// What has been counted.
     #[must_use]
     pub fn counters(&self) -> &Counters {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use presently::Settings;
-use presently::config::StorePath;
+use presently::config::{LogLevel, StorePath};
 use presently_sip::Aor;
 
 /// A SIP/SIMPLE presence pool: many servers behind one SIP address.
@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Status(Status),
     /// Shows all that the pool keeps about somebody
     Show(Show),
+    /// Copies the store into a file while the pool runs
+    Backup(Backup),
 }
 
 /// What `serve` is told.
@@ -37,11 +39,27 @@ pub(crate) struct Serve {
     /// Reads settings from a TOML file; flags win over it
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Logs more: once for changes of state, twice for each request; `RUST_LOG` says it finer
-    #[arg(short, long, action = clap::ArgAction::Count)]
+    /// Logs more: `-v` is `--log-level info`, `-vv` is debug
+    #[arg(short, long, action = clap::ArgAction::Count, conflicts_with = "log_level")]
     pub(crate) verbose: u8,
     #[command(flatten)]
     pub(crate) settings: Settings,
+}
+
+impl Serve {
+    /// What the flags say, `-v` among them.
+    pub(crate) fn flags(&self) -> Settings {
+        let level = match self.verbose {
+            0 => self.settings.log_level,
+            1 => Some(LogLevel::Info),
+            2 => Some(LogLevel::Debug),
+            _ => Some(LogLevel::Trace),
+        };
+        Settings {
+            log_level: level,
+            ..self.settings.clone()
+        }
+    }
 }
 
 /// What `watch` is told.
@@ -111,7 +129,21 @@ pub(crate) struct Show {
     pub(crate) store: StoreArgs,
 }
 
-/// Where `status` and `show` read.
+/// What `backup` is told.
+#[derive(Args, Debug)]
+#[command(after_help = BACKUP_HELP)]
+pub(crate) struct Backup {
+    /// Where the copy goes
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Puts it in the place of a file that is there already
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+/// Where `status`, `show` and `backup` read.
 #[derive(Args, Debug)]
 pub(crate) struct StoreArgs {
     /// Where the pool's state is kept [default: sqlite:presently.db]
@@ -129,6 +161,12 @@ fn aor(text: &str) -> Result<Aor, String> {
     Aor::parse(text).map_err(|_| "an address of record is like sip:alice@example.com".to_owned())
 }
 
+const BACKUP_HELP: &str = "\
+The copy has everything that was committed when it began, and holds the pool's key: only its owner
+may read it. To go back to it, stop every process of the pool and serve from it or from a copy:
+
+  presently serve --store sqlite:FILE";
+
 const SERVE_HELP: &str = "\
 The configuration file has the flags' names as keys, and two that differ:
 
@@ -140,11 +178,15 @@ The configuration file has the flags' names as keys, and two that differ:
   auth = \"off\"
   role = \"all\"                     # also name, oob, sip, weight
   log = \"text\"
+  log_level = \"warn\"
 
   [expires]                        # of REGISTER, SUBSCRIBE and PUBLISH; no flags
   min_secs = 30
   default_secs = 3600
   max_secs = 3600
+
+SIGHUP reads the file again: domains, [expires] and log_level change at once, the rest needs a
+restart.
 
 A balancer and two servers in processes of their own, on one machine:
 
@@ -174,6 +216,8 @@ mod tests {
             "--sip",
             "--weight",
             "--log",
+            "--log-level",
+            "SIGHUP",
             "--verbose",
             "-v",
             "[expires]",
@@ -181,7 +225,7 @@ mod tests {
             "default_secs",
             "max_secs",
         ];
-        let table: [(&str, &[&str]); 5] = [
+        let table: [(&str, &[&str]); 6] = [
             ("serve", &serve),
             ("watch", &["--pool", "--as", "--json", "--once"]),
             (
@@ -198,6 +242,10 @@ mod tests {
             ),
             ("status", &["--store", "--config", "--json"]),
             ("show", &["--store", "--config", "--json"]),
+            (
+                "backup",
+                &["FILE", "--store", "--config", "--json", "--force"],
+            ),
         ];
         for (name, flags) in table {
             let mut cli = Cli::command();

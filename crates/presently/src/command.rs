@@ -1,6 +1,8 @@
 //! The commands of the program.
 
+mod backup;
 mod phone;
+mod reload;
 mod serve;
 mod show;
 mod status;
@@ -19,6 +21,7 @@ use crate::cli::{Cli, Command};
 /// Whatever keeps it from being done; the caller prints it in one line.
 pub(crate) fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     match cli.command {
+        Command::Backup(args) => backup::run(&args),
         Command::Publish(args) => in_runtime(phone::publish(args)),
         Command::Serve(args) => in_runtime(serve::run(*args)),
         Command::Show(args) => show::run(&args),

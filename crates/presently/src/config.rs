@@ -7,6 +7,7 @@
 mod error;
 mod file;
 mod listen;
+mod reload;
 mod settings;
 
 use std::net::SocketAddr;
@@ -19,7 +20,9 @@ use presently_presence::package::Packages;
 pub use self::error::ConfigError;
 pub use self::file::FileError;
 pub use self::listen::{Advertise, InvalidListen, Listen};
-pub use self::settings::{Auth, ExpiresTable, InvalidStore, LogFormat, Role, Settings, StorePath};
+pub use self::settings::{
+    Auth, ExpiresTable, InvalidStore, LogFormat, LogLevel, Role, Settings, StorePath,
+};
 
 /// What one process of a pool is and does.
 #[derive(Clone, Debug)]

@@ -175,6 +175,11 @@ impl Pool {
                     self.sockets.oob.close(*id);
                 }
             }
+            Wish::SetTerms(domains, expires, done) => {
+                self.host.set_terms(&domains, expires);
+                // Whoever asked may have gone.
+                let _ = done.send(());
+            }
             Wish::Snapshot(answer) => {
                 // Whoever asked may have gone.
                 let _ = answer.send(self.snapshot(now));

@@ -20,10 +20,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use presently_balancer::Balancer;
+use presently_balancer::{Balancer, Domains};
 use presently_oob::Links;
 use presently_pool::{Member, MemberId, Membership};
-use presently_presence::Server;
+use presently_presence::{Expires, Server};
 use presently_sip::{Framing, Index, MacKey, Moment, Now};
 use presently_store::{Completion, Operation, Store, Ticket};
 
@@ -235,6 +235,16 @@ impl Host {
     pub fn own(&self) -> impl Iterator<Item = Membership> {
         let balancer = self.balancer.iter().map(|hosted| hosted.me);
         balancer.chain(self.servers.iter().map(|hosted| hosted.me))
+    }
+
+    /// Tells the machines what they serve and grant from now on.
+    pub fn set_terms(&mut self, domains: &Domains, expires: Expires) {
+        if let Some(hosted) = &mut self.balancer {
+            hosted.machine.set_domains(domains.clone());
+        }
+        for hosted in &mut self.servers {
+            hosted.machine.set_expires(expires);
+        }
     }
 
     /// The balancer, to look at.

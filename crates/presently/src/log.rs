@@ -2,27 +2,46 @@
 //! causes.
 
 use std::error::Error;
-use std::io;
+use std::io::{self, IsTerminal};
 
-use presently::config::LogFormat;
+use presently::config::{LogFormat, LogLevel};
 use tracing_subscriber::EnvFilter;
 
-/// Sends log lines to standard error. `RUST_LOG` wins over `verbose`, the number of `-v`.
-pub(crate) fn install(format: LogFormat, verbose: u8) {
-    let level = match verbose {
-        0 => "warn",
-        1 => "info",
-        2 => "debug",
-        _ => "trace",
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+/// What decides which lines are written, while the program runs.
+pub(crate) struct Filter(Box<dyn Fn(EnvFilter) + Send>);
+
+/// Sends log lines to standard error. `RUST_LOG` wins over `level`.
+pub(crate) fn install(format: LogFormat, level: LogLevel) -> Filter {
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(filter(level))
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr);
+    // It fails only when the subscriber is gone, and nobody hears of anything then.
     match format {
-        LogFormat::Json => lines.json().init(),
-        LogFormat::Text => lines.init(),
+        LogFormat::Json => {
+            let lines = lines.json().with_filter_reloading();
+            let handle = lines.reload_handle();
+            lines.init();
+            Filter(Box::new(move |filter| drop(handle.reload(filter))))
+        }
+        LogFormat::Text => {
+            let lines = lines.with_filter_reloading();
+            let handle = lines.reload_handle();
+            lines.init();
+            Filter(Box::new(move |filter| drop(handle.reload(filter))))
+        }
     }
+}
+
+impl Filter {
+    /// Writes lines of `level` and above from now on, as far as `RUST_LOG` says nothing else.
+    pub(crate) fn set(&self, level: LogLevel) {
+        (self.0)(filter(level));
+    }
+}
+
+fn filter(level: LogLevel) -> EnvFilter {
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level.to_string()))
 }
 
 /// An error and its causes in one line.

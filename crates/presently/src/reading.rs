@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::task::{Context, Waker};
 
 use presently_sip::Aor;
-use presently_store::sqlite::{Inline, OpenError, Settings};
+use presently_store::sqlite::{Inline, OpenError};
 use presently_store::{ClientState, Operation, Outcome, PoolStatus, Refused, Store, Ticket};
 
-/// A store, to read from. Works beside the processes of a running pool.
+/// A store, to read from. Works beside the processes of a running pool, and changes nothing.
 #[derive(Debug)]
 pub struct Reading {
     store: Inline,
@@ -42,15 +42,15 @@ impl Reading {
     ///
     /// # Errors
     ///
-    /// There is none, or it is not one of this program.
+    /// There is none, it is not of this program and its version, or this process may not read it.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
-        if !path.exists() {
-            let path = path.to_owned();
-            return Err(ReadError::Missing { path });
-        }
-        let store = Inline::open(path, &Settings::default()).map_err(|source| ReadError::Open {
-            path: path.to_owned(),
-            source,
+        let path_of = || path.to_owned();
+        let store = Inline::open_to_read(path).map_err(|source| match source {
+            OpenError::Missing => ReadError::Missing { path: path_of() },
+            source => ReadError::Open {
+                path: path_of(),
+                source,
+            },
         })?;
         Ok(Self { store })
     }

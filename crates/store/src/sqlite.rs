@@ -2,7 +2,8 @@
 //!
 //! [`Inline`] does what it is given at once, in the caller's thread: for simulation, tests and
 //! tools. [`Threaded`] is the back end of a running pool: one writer thread that merges what waits
-//! into one transaction, and one reader thread beside it.
+//! into one transaction, and one reader thread beside it. [`back_up`] copies a file while
+//! they run.
 //!
 //! ```text
 //!   submit ──► queue ──► writer ──► file (WAL) ◄── reader ◄── queue ◄── submit (reads)
@@ -10,6 +11,7 @@
 //!   poll  ◄────────────────┴──── completions ◄────────┘
 //! ```
 
+mod backup;
 mod batch;
 mod client;
 mod commit;
@@ -25,6 +27,7 @@ mod text;
 mod threaded;
 mod writer;
 
+pub use backup::{BackupError, Existing, back_up};
 pub use inline::Inline;
 pub use open::{Durability, OpenError, Settings};
 pub use threaded::Threaded;

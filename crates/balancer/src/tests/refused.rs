@@ -8,6 +8,25 @@ use super::play::{KEY, PHONE, Play, SERVER, header, plain, register, request, re
 use crate::{Config, Domains};
 
 #[test]
+fn a_domain_that_was_taken_out_is_refused_however_well_it_was_known() {
+    let mut play = Play::new();
+    let contact = "Contact: <sip:alice@198.51.100.7:5070>";
+    // A phone may name the balancer itself here, and its user only in To.
+    let text = request("REGISTER", "sip:sip.example.com", &[contact]);
+    for _ in 0..3 {
+        play.phone(PHONE, &text)[0].to_server();
+    }
+    let domains = |name: &str| Domains::Listed(vec![name.into()]);
+    play.balancer.set_domains(domains("elsewhere.org"));
+    assert_eq!(play.phone(PHONE, &text)[0].status(), 404);
+    let to = "To: <sip:alice@elsewhere.org>";
+    let other = request("REGISTER", "sip:elsewhere.org", &[contact, to]);
+    play.phone(PHONE, &other)[0].to_server();
+    play.balancer.set_domains(domains("example.com"));
+    play.phone(PHONE, &text)[0].to_server();
+}
+
+#[test]
 fn each_wrong_request_gets_its_status() {
     let alice = "sip:alice@example.com";
     let allow = "Allow: MESSAGE, OPTIONS, PUBLISH, REGISTER, SUBSCRIBE";

@@ -5,6 +5,7 @@ use std::error::Error;
 use presently::{Addresses, Config, Pool, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::reload::Reload;
 use crate::cli::Serve;
 use crate::log;
 
@@ -13,12 +14,14 @@ pub(crate) async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
         Some(path) => Settings::read(path)?,
         None => Settings::default(),
     };
-    let settings = args.settings.over(file);
-    log::install(settings.log.unwrap_or_default(), args.verbose);
-    let config = Config::new(settings)?;
+    let settings = args.flags().over(file);
+    let level = settings.log_level.unwrap_or_default();
+    let filter = log::install(settings.log.unwrap_or_default(), level);
+    let config = Config::new(settings.clone())?;
     let store = config.store.display().to_string();
     let domains = config.domains.join(", ");
     // Before the start, so that no signal is missed while it waits for the store.
+    let hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let stopped = async move {
         tokio::select! {
@@ -32,6 +35,13 @@ pub(crate) async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
         () = &mut stopped => return Ok(()),
     };
     print_summary(pool.addresses(), &store, &domains);
+    let reload = Reload {
+        flags: args.flags(),
+        file: args.config,
+        present: settings,
+        filter,
+    };
+    tokio::spawn(reload.run(hangup, pool.control()));
     pool.run(stopped).await?;
     Ok(())
 }

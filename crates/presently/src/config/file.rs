@@ -66,7 +66,7 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Auth, ExpiresTable, LogFormat, Role, StorePath};
+    use super::super::{Auth, ExpiresTable, LogFormat, LogLevel, Role, StorePath};
     use super::*;
 
     #[test]
@@ -84,6 +84,7 @@ mod tests {
             sip = "127.0.0.1:7002"
             weight = 4
             log = "json"
+            log_level = "info"
             [expires]
             min_secs = 3
         "#;
@@ -105,6 +106,7 @@ mod tests {
             sip: Some("127.0.0.1:7002".parse().unwrap()),
             weight: Some(4),
             log: Some(LogFormat::Json),
+            log_level: Some(LogLevel::Info),
             expires: Some(ExpiresTable {
                 min_secs: 3,
                 ..ExpiresTable::default()

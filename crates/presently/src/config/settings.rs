@@ -62,6 +62,9 @@ pub struct Settings {
     /// How log lines are written [default: text]
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub log: Option<LogFormat>,
+    /// What is logged; `RUST_LOG` says it finer [default: warn]
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub log_level: Option<LogLevel>,
     /// The table `[expires]` of the file; there are no flags for it.
     #[arg(skip)]
     pub expires: Option<ExpiresTable>,
@@ -89,6 +92,7 @@ impl Settings {
             sip: self.sip.or(below.sip),
             weight: self.weight.or(below.weight),
             log: self.log.or(below.log),
+            log_level: self.log_level.or(below.log_level),
             expires: self.expires.or(below.expires),
         }
     }
@@ -134,6 +138,35 @@ pub enum LogFormat {
     /// For people
     #[default]
     Text,
+}
+
+/// What is logged: this and what matters more.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// What an operator should act upon
+    Error,
+    /// And bounds that were reached
+    #[default]
+    Warn,
+    /// And changes of state
+    Info,
+    /// And each request
+    Debug,
+    /// And everything else
+    Trace,
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        })
+    }
 }
 
 /// Where the pool's state is kept: `sqlite:PATH`.

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use presently_balancer::Domains;
+use presently_presence::Expires;
 use tokio::sync::{mpsc, oneshot};
 
+use super::start;
+use crate::Config;
 use crate::metrics::Snapshot;
 
 /// A handle on a running pool. Cheap to clone.
@@ -17,6 +21,8 @@ pub struct Control {
 pub(super) enum Wish {
     /// Close the out-of-band socket of the member of this name.
     BreakOob(String),
+    /// Serve these domains and grant these seconds.
+    SetTerms(Domains, Expires, oneshot::Sender<()>),
     /// Tell the counters.
     Snapshot(oneshot::Sender<Snapshot>),
 }
@@ -33,6 +39,20 @@ impl Control {
         let asking = async {
             self.wishes.send(Wish::Snapshot(answer)).await.ok()?;
             answered.await.ok()
+        };
+        tokio::time::timeout(PATIENCE, asking).await.ok()?
+    }
+
+    /// Takes over what of `config` may change while the pool runs: whose addresses of record are
+    /// served, and the seconds granted. Returns once every request is judged by it; `None` when the
+    /// pool has ended or is stuck for a second.
+    pub async fn take_over(&self, config: &Config) -> Option<()> {
+        let (done, is_done) = oneshot::channel();
+        let domains = start::domains(&config.domains);
+        let wish = Wish::SetTerms(domains, config.expires, done);
+        let asking = async {
+            self.wishes.send(wish).await.ok()?;
+            is_done.await.ok()
         };
         tokio::time::timeout(PATIENCE, asking).await.ok()?
     }

@@ -267,12 +267,8 @@ impl<'a> Shape<'a> {
             .iter()
             .flat_map(|package| package.content_types().iter().copied())
             .collect();
-        let domains = self.config.domains.iter();
         let config = presently_balancer::Config {
-            domains: match domains.len() {
-                0 => Domains::Any,
-                _ => Domains::Listed(domains.map(|name| name.as_str().into()).collect()),
-            },
+            domains: domains(&self.config.domains),
             listeners: self.listeners.clone(),
             allow_events: names.join(", ").into(),
             accept: types.join(", ").into(),
@@ -292,6 +288,15 @@ impl<'a> Shape<'a> {
         };
         Server::new(clock.now(), life, config, &secrets)
     }
+}
+
+/// As a balancer is told them: none listed is any.
+pub(super) fn domains(names: &[String]) -> Domains {
+    if names.is_empty() {
+        return Domains::Any;
+    }
+    let names = names.iter().map(|name| name.as_str().into());
+    Domains::Listed(names.collect())
 }
 
 fn listener(listen: &config::Listen, bound: SocketAddr) -> Listener {

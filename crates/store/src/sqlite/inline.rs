@@ -42,6 +42,19 @@ impl Inline {
         Ok(Self::new(writer))
     }
 
+    /// The store in the file at `path`, to read from beside its pool: an operation that writes is
+    /// refused, and the file is not changed, an older schema neither. `SQLite` makes its `-wal` and
+    /// `-shm` files beside it when no pool runs; where it may not, there is nothing to read.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`].
+    pub fn open_to_read(path: &Path) -> Result<Self, OpenError> {
+        let connection = open::to_read(path)?;
+        let max_clients = Settings::default().max_clients;
+        Ok(Self::new(Writer::new(connection, None, max_clients)))
+    }
+
     fn new(writer: Writer) -> Self {
         Self {
             writer: Arc::new(Mutex::new(writer)),

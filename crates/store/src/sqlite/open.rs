@@ -1,6 +1,6 @@
 //! Opening a store: its settings, its file, and why it cannot be opened.
 
-use std::fs::OpenOptions;
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 use std::thread;
@@ -59,6 +59,23 @@ pub enum OpenError {
         /// This program's.
         known: i64,
     },
+    /// An older program made it, and it is only to be read: nothing brings it up to date then.
+    #[error("the store has schema {found}, this program reads {known}: `serve` brings it there")]
+    Older {
+        /// The store's.
+        found: i64,
+        /// This program's.
+        known: i64,
+    },
+    /// It is only to be read, and there is nothing.
+    #[error("there is no such file")]
+    Missing,
+    /// It is only to be read, and the files beside it that its users share are closed to this one.
+    #[error(
+        "the store's -wal and -shm files can be neither opened nor made: \
+         ask as the user who runs the pool"
+    )]
+    Beside(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The path names a directory or a device.
     #[error("the store's path is not a file")]
     NotAFile,
@@ -116,6 +133,40 @@ pub(super) fn reader(path: &Path, settings: &Settings) -> Result<Connection, Ope
     be_patient(&mut connection, settings.patience)?;
     prepare(&connection)?;
     connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+/// Opens the file to read from, beside whoever uses it: nothing is made, changed or migrated.
+pub(super) fn to_read(path: &Path) -> Result<Connection, OpenError> {
+    let connection = any_schema(path)?;
+    schema::check(&connection)?;
+    Ok(connection)
+}
+
+/// As [`to_read`], of whatever schema, as long as it is ours.
+pub(super) fn any_schema(path: &Path) -> Result<Connection, OpenError> {
+    match fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => return Err(OpenError::NotAFile),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(OpenError::Missing),
+        Ok(_) | Err(_) => {}
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(|error| {
+        // The system says why better than the database does.
+        let reason = File::open(path).err();
+        reason.map_or_else(|| error.into(), OpenError::Unreadable)
+    })?;
+    be_patient(&mut connection, Settings::default().patience)?;
+    let is_ours =
+        schema::is_ours(&connection).map_err(|error| match error.sqlite_error_code() {
+            // A log is read through memory that is shared with its writers, also by a reader.
+            Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => OpenError::Beside(error.into()),
+            _ => error.into(),
+        })?;
+    if !is_ours {
+        return Err(OpenError::OtherProgram);
+    }
+    prepare(&connection)?;
     Ok(connection)
 }
 

@@ -243,6 +243,21 @@ fn steps(connection: &Connection) -> Result<i64, OpenError> {
     Ok(connection.query_row("SELECT steps FROM schema", [], |row| row.get(0))?)
 }
 
+/// Whether the database is one of this program, of any version.
+pub(super) fn is_ours(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(pragma(connection, "application_id")? == APPLICATION)
+}
+
+/// Refuses a store that this program cannot read as it is.
+pub(super) fn check(connection: &Connection) -> Result<(), OpenError> {
+    let known = i64::try_from(STEPS.len()).expect("a handful of steps");
+    needed(connection, known)?;
+    match steps(connection)? {
+        found if found < known => Err(OpenError::Older { found, known }),
+        _ => Ok(()),
+    }
+}
+
 fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, name, |row| row.get(0))
 }
