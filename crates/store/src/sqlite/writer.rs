@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::{Connection, ErrorCode};
 
 use super::batch::{Batch, Known};
+use super::turn::Turn;
 use super::{open, read};
 use crate::{Completion, Operation, Outcome, Refused, Ticket};
 
@@ -38,22 +41,36 @@ pub(super) struct Writer {
     max_clients: u64,
     /// What was known after the commit, good while `PRAGMA data_version` says the same.
     known: Option<(i64, Known)>,
+    turn: Option<Turn>,
+    /// The last transaction waited for the file in vain.
+    is_locked_out: Arc<AtomicBool>,
 }
 
 impl Writer {
     /// A writer on an open connection.
     pub(super) fn new(connection: Connection, path: Option<&Path>, max_clients: u64) -> Self {
-        let log = path.map(|path| {
-            let mut log = path.as_os_str().to_owned();
-            log.push("-wal");
-            PathBuf::from(log)
-        });
         Self {
             connection,
-            log,
+            log: path.map(|path| open::beside(path, "-wal")),
             max_clients,
             known: None,
+            turn: None,
+            is_locked_out: Arc::default(),
         }
+    }
+
+    /// Stands in line with other processes from now on.
+    pub(super) fn stand_in_line(&mut self, turn: Turn) {
+        self.turn = Some(turn);
+    }
+
+    /// Waits for other processes as `wait` makes the connection do; it is given the flag that says
+    /// that the last transaction waited in vain.
+    pub(super) fn wait_by(
+        &mut self,
+        wait: impl FnOnce(&mut Connection, Arc<AtomicBool>) -> rusqlite::Result<()>,
+    ) -> rusqlite::Result<()> {
+        wait(&mut self.connection, Arc::clone(&self.is_locked_out))
     }
 
     /// How long the write-ahead log is; 0 in memory.
@@ -111,14 +128,11 @@ impl Writer {
         let only_reads = operations
             .iter()
             .all(|(_, operation)| read::is_read(operation));
-        // A deferred transaction that writes after a read fails at once when another process has
-        // committed in between, whatever the patience.
-        let begin = if only_reads {
-            "BEGIN"
+        if only_reads {
+            self.run("BEGIN").map_err(Aborted::Before)?;
         } else {
-            "BEGIN IMMEDIATE"
-        };
-        self.run(begin).map_err(Aborted::Before)?;
+            self.begin_to_write()?;
+        }
         let inside = if only_reads {
             reads(&self.connection, operations).map(|results| (results, known))
         } else {
@@ -135,6 +149,21 @@ impl Writer {
                 Err(Aborted::Inside(error))
             }
         }
+    }
+
+    fn begin_to_write(&mut self) -> Result<(), Aborted> {
+        if let Some(turn) = &mut self.turn {
+            turn.take();
+        }
+        // A deferred transaction that writes after a read fails at once when another process has
+        // committed in between, whatever the patience.
+        let begun = self.run("BEGIN IMMEDIATE");
+        if let Some(turn) = &mut self.turn {
+            turn.give();
+        }
+        let is_locked_out = matches!(&begun, Err(error) if open::is_busy(error));
+        self.is_locked_out.store(is_locked_out, Ordering::Relaxed);
+        begun.map_err(Aborted::Before)
     }
 
     #[allow(clippy::type_complexity, reason = "two results of one private step")]
