@@ -17,6 +17,7 @@ mod inline;
 mod lock;
 mod member;
 mod open;
+mod place;
 mod process;
 mod queue;
 mod read;

@@ -210,6 +210,39 @@ fn an_operation_that_the_database_fails_at_is_refused_alone() {
 }
 
 #[test]
+fn a_file_that_was_moved_away_takes_no_write_until_it_is_back() {
+    let place = Place::new();
+    let mut store = threaded(&place.path(), &Settings::default());
+    let by = join(&mut store, "a");
+    let away = place.path().with_extension("away");
+    fs::rename(place.path(), &away).unwrap();
+    for _ in 0..2 {
+        let refused = ask(&mut store, vec![assign(by, 0)]).pop().unwrap().err();
+        assert_eq!(refused, Some(Refused::Unavailable));
+    }
+    assert!(!place.path().exists(), "nobody made a second one");
+    assert_eq!(clients(&mut store), 0, "reading goes on");
+    fs::rename(&away, place.path()).unwrap();
+    assert!(ask(&mut store, vec![assign(by, 0)]).pop().unwrap().is_ok());
+}
+
+#[test]
+fn another_file_in_the_place_of_the_store_takes_no_write() {
+    let place = Place::new();
+    let mut store = threaded(&place.path(), &Settings::default());
+    let by = join(&mut store, "a");
+    let away = place.path().with_extension("away");
+    fs::rename(place.path(), &away).unwrap();
+    fs::copy(&away, place.path()).unwrap();
+    let copied = fs::read(place.path()).unwrap();
+    let refused = ask(&mut store, vec![assign(by, 0)]).pop().unwrap().err();
+    assert_eq!(refused, Some(Refused::Unavailable));
+    assert_eq!(fs::read(place.path()).unwrap(), copied);
+    fs::rename(&away, place.path()).unwrap();
+    assert!(ask(&mut store, vec![assign(by, 0)]).pop().unwrap().is_ok());
+}
+
+#[test]
 fn the_log_does_not_grow_for_ever() {
     let place = Place::new();
     let mut store = threaded(&place.path(), &Settings::default());
