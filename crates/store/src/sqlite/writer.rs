@@ -326,6 +326,7 @@ mod tests {
     fn join(writer: &mut Writer) -> Membership {
         let join = Operation::Join {
             name: "a".into(),
+            over: None,
             role: Role::Server,
             host: "host".into(),
             pid: 1,
