@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod asking;
 mod place;
 
 use std::fs;
@@ -13,12 +14,11 @@ use std::task::{Context, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use presently_pool::{Membership, Role};
-use presently_sip::{Aor, WallTime};
 use presently_store::sqlite::{Inline, OpenError, Settings, Threaded};
-use presently_store::{Completion, Operation, Outcome, Refused, Store, Ticket};
+use presently_store::{Operation, Refused, Store, Ticket};
 use rusqlite::Connection;
 
+use asking::{ask, assign, beat, clients, join};
 use place::Place;
 
 #[test]
@@ -210,6 +210,39 @@ fn an_operation_that_the_database_fails_at_is_refused_alone() {
 }
 
 #[test]
+fn a_file_that_was_moved_away_takes_no_write_until_it_is_back() {
+    let place = Place::new();
+    let mut store = threaded(&place.path(), &Settings::default());
+    let by = join(&mut store, "a");
+    let away = place.path().with_extension("away");
+    fs::rename(place.path(), &away).unwrap();
+    for _ in 0..2 {
+        let refused = ask(&mut store, vec![assign(by, 0)]).pop().unwrap().err();
+        assert_eq!(refused, Some(Refused::Unavailable));
+    }
+    assert!(!place.path().exists(), "nobody made a second one");
+    assert_eq!(clients(&mut store), 0, "reading goes on");
+    fs::rename(&away, place.path()).unwrap();
+    assert!(ask(&mut store, vec![assign(by, 0)]).pop().unwrap().is_ok());
+}
+
+#[test]
+fn another_file_in_the_place_of_the_store_takes_no_write() {
+    let place = Place::new();
+    let mut store = threaded(&place.path(), &Settings::default());
+    let by = join(&mut store, "a");
+    let away = place.path().with_extension("away");
+    fs::rename(place.path(), &away).unwrap();
+    fs::copy(&away, place.path()).unwrap();
+    let copied = fs::read(place.path()).unwrap();
+    let refused = ask(&mut store, vec![assign(by, 0)]).pop().unwrap().err();
+    assert_eq!(refused, Some(Refused::Unavailable));
+    assert_eq!(fs::read(place.path()).unwrap(), copied);
+    fs::rename(&away, place.path()).unwrap();
+    assert!(ask(&mut store, vec![assign(by, 0)]).pop().unwrap().is_ok());
+}
+
+#[test]
 fn the_log_does_not_grow_for_ever() {
     let place = Place::new();
     let mut store = threaded(&place.path(), &Settings::default());
@@ -259,70 +292,4 @@ fn a_completion_wakes_who_polled() {
 
 fn threaded(path: &Path, settings: &Settings) -> Threaded {
     Threaded::open(path, settings).unwrap()
-}
-
-fn join(store: &mut dyn Store, name: &str) -> Membership {
-    let operation = Operation::Join {
-        name: name.into(),
-        over: None,
-        role: Role::Server,
-        host: "host".into(),
-        pid: 1,
-        started: 1,
-        sip: None,
-        oob: None,
-        weight: 1,
-        seed: [0; 16],
-    };
-    match ask(store, vec![operation]).pop().unwrap() {
-        Ok(Outcome::Joined { membership, .. }) => membership,
-        other => panic!("not joined: {other:?}"),
-    }
-}
-
-fn assign(by: Membership, number: u64) -> Operation {
-    Operation::Assign {
-        by,
-        client: Aor::from_canonical(&format!("sip:{number}@example.com")),
-        create: true,
-        now: WallTime(0),
-    }
-}
-
-fn beat(by: Membership) -> Operation {
-    Operation::Beat {
-        by,
-        settled: None,
-        now: WallTime(0),
-    }
-}
-
-fn clients(store: &mut dyn Store) -> u64 {
-    match ask(store, vec![Operation::Status]).pop().unwrap() {
-        Ok(Outcome::Status(status)) => status.clients,
-        other => panic!("no status: {other:?}"),
-    }
-}
-
-fn ask(store: &mut dyn Store, operations: Vec<Operation>) -> Vec<Result<Outcome, Refused>> {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let count = operations.len();
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut context = Context::from_waker(&waker);
-    store.submit(&mut (0..).map(Ticket).zip(operations).collect());
-    let mut done: Vec<Completion> = Vec::new();
-    while done.len() < count {
-        if store.poll(&mut context, &mut done).is_pending() {
-            thread::park();
-        }
-    }
-    done.sort_by_key(|completion| completion.ticket);
-    done.into_iter()
-        .map(|completion| completion.result)
-        .collect()
 }

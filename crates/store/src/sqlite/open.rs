@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub struct Settings {
     /// How long a transaction waits for other processes that use the same file. Longer than a
     /// checkpoint on a slow disk, shorter than the 20 s for which a server holds requests.
     pub patience: Duration,
+    /// Whether processes that write to one file stand in line.
+    pub order: Order,
     /// How many operations a [`super::Threaded`] store takes before it answers `Unavailable`.
     pub max_waiting: usize,
 }
@@ -32,6 +34,7 @@ impl Default for Settings {
             durability: Durability::Process,
             max_clients: 1_000_000,
             patience: Duration::from_secs(5),
+            order: Order::InTurn,
             max_waiting: 16_384,
         }
     }
@@ -45,6 +48,16 @@ pub enum Durability {
     /// The end of any process; power loss may cost the last moments.
     #[default]
     Process,
+}
+
+/// In which order processes write to one file. It matters to [`super::Threaded`] alone.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Order {
+    /// Each in its turn, by a lock on a file of its own beside the store, `PATH-turn`.
+    #[default]
+    InTurn,
+    /// Whoever asks while the file is free: nothing bounds the wait beside a busy process.
+    Unordered,
 }
 
 /// Why a store could not be opened.
@@ -227,6 +240,13 @@ fn prepare(connection: &Connection) -> Result<(), OpenError> {
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", JOURNAL_BYTES)?;
     Ok(())
+}
+
+/// The file that stands beside the store under the store's name and `suffix`.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 /// Whether another connection holds what was asked for.

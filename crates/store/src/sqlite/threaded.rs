@@ -6,11 +6,14 @@ use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use presently_sip::WallTime;
 use rusqlite::Connection;
 
+use super::lock::{Lock, LockCounters, Watch};
 use super::queue::{Finished, Queue, Taken};
+use super::turn::Turn;
 use super::writer::{self, LONG_LOG_BYTES, Writer};
-use super::{OpenError, Settings, open, read};
+use super::{OpenError, Order, Settings, open, read, waiting};
 use crate::{Completion, Operation, Outcome, Refused, Store, Ticket};
 
 /// `SQLite` on a file, in two threads of its own.
@@ -32,6 +35,7 @@ pub struct Threaded {
     refused: Vec<Completion>,
     writer: Option<JoinHandle<()>>,
     reader: Option<JoinHandle<()>>,
+    lock: Arc<LockCounters>,
 }
 
 impl Threaded {
@@ -42,9 +46,13 @@ impl Threaded {
     /// See [`OpenError`].
     pub fn open(path: &Path, settings: &Settings) -> Result<Self, OpenError> {
         let connection = open::file(path, settings)?;
-        let writer = Writer::new(connection, Some(path), settings.max_clients);
-        let reader = open::reader(path, settings)?;
+        // SQLite names the files beside the store after this, too.
+        let path = path.canonicalize().map_err(OpenError::Unreadable)?;
+        let lock = Arc::default();
+        let writer = wait_in_line(connection, &path, settings, &lock)?;
+        let reader = open::reader(&path, settings)?;
         let mut store = Self {
+            lock,
             writes: Arc::default(),
             reads: Arc::default(),
             finished: Arc::default(),
@@ -56,9 +64,10 @@ impl Threaded {
         };
         let (writes, reads) = (Arc::clone(&store.writes), Arc::clone(&store.reads));
         let finished = Arc::clone(&store.finished);
+        let counters = Arc::clone(&store.lock);
         store.writer = Some(spawn("store-writer", move || {
             let _closing = Closing(&writes);
-            write(writer, &writes, &reads, &finished);
+            write(writer, &writes, &reads, &finished, &counters);
         })?);
         let (reads, finished) = (Arc::clone(&store.reads), Arc::clone(&store.finished));
         store.reader = Some(spawn("store-reader", move || {
@@ -66,6 +75,11 @@ impl Threaded {
             answer(&reader, &reads, &finished);
         })?);
         Ok(store)
+    }
+
+    /// What became of processes that kept the file's lock.
+    pub fn lock_counters(&self) -> Arc<LockCounters> {
+        Arc::clone(&self.lock)
     }
 
     fn refuse(&mut self, operations: &mut Vec<(Ticket, Operation)>) {
@@ -127,13 +141,41 @@ impl Drop for Closing<'_> {
     }
 }
 
+/// A writer that looks at who holds the file's lock while it waits for it.
+fn wait_in_line(
+    connection: Connection,
+    path: &Path,
+    settings: &Settings,
+    counters: &Arc<LockCounters>,
+) -> Result<Writer, OpenError> {
+    let mut writer = Writer::new(connection, Some(path), settings.max_clients);
+    let lock = Lock::write(path).map_err(OpenError::Unreadable)?;
+    let watch = Watch::new(lock, path.to_owned(), Arc::clone(counters));
+    writer.wait_by(|connection, is_locked_out| {
+        let (patience, order) = (settings.patience, settings.order);
+        waiting::be_patient(connection, patience, order, watch, is_locked_out)
+    })?;
+    if settings.order == Order::InTurn
+        && let Some(turn) = Turn::open(path, Arc::clone(counters))
+    {
+        writer.stand_in_line(turn);
+    }
+    Ok(writer)
+}
+
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
     let builder = thread::Builder::new().name(name.to_owned());
     builder.spawn(work).map_err(OpenError::Unreadable)
 }
 
 /// The writer's thread.
-fn write(mut writer: Writer, writes: &Queue, reads: &Queue, finished: &Finished) {
+fn write(
+    mut writer: Writer,
+    writes: &Queue,
+    reads: &Queue,
+    finished: &Finished,
+    counters: &LockCounters,
+) {
     let mut taken = Vec::with_capacity(MAX_MERGED);
     let mut done = Vec::with_capacity(MAX_MERGED);
     let mut is_log_short = true;
@@ -149,6 +191,9 @@ fn write(mut writer: Writer, writes: &Queue, reads: &Queue, finished: &Finished)
                 let (mut reading, writing) = taken
                     .drain(..)
                     .partition::<Vec<_>, _>(|(_, operation)| read::is_read(operation));
+                if let Some(now) = latest(&writing) {
+                    counters.note(now);
+                }
                 if !writing.is_empty() {
                     writer.perform(&writing, &mut done);
                 }
@@ -184,6 +229,15 @@ fn answer(connection: &Connection, reads: &Queue, finished: &Finished) {
         };
         finished.add(&mut done);
     }
+}
+
+/// The time, as the last beat among these says it.
+fn latest(operations: &[(Ticket, Operation)]) -> Option<WallTime> {
+    let mut backwards = operations.iter().rev();
+    backwards.find_map(|(_, operation)| match operation {
+        Operation::Beat { now, .. } => Some(*now),
+        _ => None,
+    })
 }
 
 fn in_one_snapshot(

@@ -2,10 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::{Connection, ErrorCode};
 
 use super::batch::{Batch, Known};
+use super::place::Place;
+use super::turn::Turn;
 use super::{open, read};
 use crate::{Completion, Operation, Outcome, Refused, Ticket};
 
@@ -33,27 +37,44 @@ impl From<rusqlite::Error> for Failure {
 #[derive(Debug)]
 pub(super) struct Writer {
     connection: Connection,
+    /// `None` in memory.
+    place: Option<Place>,
     /// The write-ahead log; `None` in memory.
     log: Option<PathBuf>,
     max_clients: u64,
     /// What was known after the commit, good while `PRAGMA data_version` says the same.
     known: Option<(i64, Known)>,
+    turn: Option<Turn>,
+    /// The last transaction waited for the file in vain.
+    is_locked_out: Arc<AtomicBool>,
 }
 
 impl Writer {
     /// A writer on an open connection.
     pub(super) fn new(connection: Connection, path: Option<&Path>, max_clients: u64) -> Self {
-        let log = path.map(|path| {
-            let mut log = path.as_os_str().to_owned();
-            log.push("-wal");
-            PathBuf::from(log)
-        });
         Self {
             connection,
-            log,
+            place: path.map(Place::new),
+            log: path.map(|path| open::beside(path, "-wal")),
             max_clients,
             known: None,
+            turn: None,
+            is_locked_out: Arc::default(),
         }
+    }
+
+    /// Stands in line with other processes from now on.
+    pub(super) fn stand_in_line(&mut self, turn: Turn) {
+        self.turn = Some(turn);
+    }
+
+    /// Waits for other processes as `wait` makes the connection do; it is given the flag that says
+    /// that the last transaction waited in vain.
+    pub(super) fn wait_by(
+        &mut self,
+        wait: impl FnOnce(&mut Connection, Arc<AtomicBool>) -> rusqlite::Result<()>,
+    ) -> rusqlite::Result<()> {
+        wait(&mut self.connection, Arc::clone(&self.is_locked_out))
     }
 
     /// How long the write-ahead log is; 0 in memory.
@@ -72,8 +93,8 @@ impl Writer {
     }
 
     /// Does all operations in one transaction, in order. An operation checks before it writes, so a
-    /// refused one leaves nothing behind; when the database itself fails at one, each is done
-    /// alone.
+    /// refused one leaves nothing behind; when the database itself fails at one, or all of them
+    /// are more than the disk has room for, each is done alone.
     pub(super) fn perform(
         &mut self,
         operations: &[(Ticket, Operation)],
@@ -88,7 +109,11 @@ impl Writer {
                         .map(|(ticket, result)| Completion { ticket, result }),
                 );
             }
-            Err(Aborted::Inside(_)) if operations.len() > 1 => {
+            Err(aborted) if aborted.is_of_one() && operations.len() > 1 => {
+                if aborted.refused() == Refused::Full {
+                    // The log may start over then, and needs no more room.
+                    self.checkpoint();
+                }
                 for operation in operations {
                     self.perform(std::slice::from_ref(operation), done);
                 }
@@ -111,14 +136,11 @@ impl Writer {
         let only_reads = operations
             .iter()
             .all(|(_, operation)| read::is_read(operation));
-        // A deferred transaction that writes after a read fails at once when another process has
-        // committed in between, whatever the patience.
-        let begin = if only_reads {
-            "BEGIN"
+        if only_reads {
+            self.run("BEGIN").map_err(Aborted::Before)?;
         } else {
-            "BEGIN IMMEDIATE"
-        };
-        self.run(begin).map_err(Aborted::Before)?;
+            self.begin_to_write()?;
+        }
         let inside = if only_reads {
             reads(&self.connection, operations).map(|results| (results, known))
         } else {
@@ -135,6 +157,26 @@ impl Writer {
                 Err(Aborted::Inside(error))
             }
         }
+    }
+
+    fn begin_to_write(&mut self) -> Result<(), Aborted> {
+        if let Some(turn) = &mut self.turn {
+            turn.take();
+        }
+        // A deferred transaction that writes after a read fails at once when another process has
+        // committed in between, whatever the patience.
+        let begun = self.run("BEGIN IMMEDIATE");
+        if let Some(turn) = &mut self.turn {
+            turn.give();
+        }
+        let is_locked_out = matches!(&begun, Err(error) if open::is_busy(error));
+        self.is_locked_out.store(is_locked_out, Ordering::Relaxed);
+        begun.map_err(Aborted::Before)?;
+        if self.place.as_mut().is_none_or(Place::is_there) {
+            return Ok(());
+        }
+        self.roll_back();
+        Err(Aborted::Gone)
     }
 
     #[allow(clippy::type_complexity, reason = "two results of one private step")]
@@ -190,17 +232,33 @@ enum Aborted {
     Before(rusqlite::Error),
     /// The commit failed.
     Commit(rusqlite::Error),
+    /// The file is not where it was: nothing was asked of it.
+    Gone,
     /// One of its operations failed.
     Inside(rusqlite::Error),
 }
 
 impl Aborted {
     fn refused(&self) -> Refused {
-        let (Self::Before(error) | Self::Commit(error) | Self::Inside(error)) = self;
-        match (self, error.sqlite_error_code()) {
-            (_, Some(ErrorCode::DiskFull)) => Refused::Full,
-            (Self::Commit(_), _) if !open::is_busy(error) => Refused::Unknown,
+        let (is_commit, error) = match self {
+            Self::Before(error) | Self::Inside(error) => (false, error),
+            Self::Commit(error) => (true, error),
+            Self::Gone => return Refused::Unavailable,
+        };
+        match error.sqlite_error_code() {
+            // Also at the commit: no log ends in a commit that did not fit.
+            Some(ErrorCode::DiskFull) => Refused::Full,
+            _ if is_commit && !open::is_busy(error) => Refused::Unknown,
             _ => Refused::Unavailable,
+        }
+    }
+
+    /// Whether others of the same transaction may be done without the one that failed.
+    fn is_of_one(&self) -> bool {
+        match self {
+            Self::Before(_) | Self::Gone => false,
+            Self::Commit(_) => self.refused() == Refused::Full,
+            Self::Inside(_) => true,
         }
     }
 }
@@ -225,3 +283,78 @@ pub(super) fn reads(
 /// A write-ahead log of this length is checkpointed even when there is work: it slows whoever
 /// reads, and the longer it is, the longer the checkpoint makes others wait.
 pub(super) const LONG_LOG_BYTES: u64 = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use presently_pool::{Membership, Role};
+    use presently_sip::{Aor, WallTime};
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_refuses_what_needs_room_and_nothing_else() {
+        let mut writer = Writer::new(open::memory().unwrap(), None, u64::MAX);
+        let by = join(&mut writer);
+        let pages = "PRAGMA page_count";
+        let pages: i64 = writer
+            .connection
+            .query_row(pages, [], |row| row.get(0))
+            .unwrap();
+        writer
+            .connection
+            .pragma_update(None, "max_page_count", pages)
+            .unwrap();
+        let mut operations: Vec<_> = (0..2_000).map(|number| assign(by, number)).collect();
+        operations.push(Operation::Beat {
+            by,
+            settled: None,
+            now: WallTime(0),
+        });
+        let results = perform(&mut writer, operations);
+        let done = results.iter().filter(|result| result.is_ok()).count();
+        assert!((1..2_000).contains(&done), "{done}");
+        assert!(matches!(results[1_999], Err(Refused::Full)));
+        assert!(results[2_000].is_ok(), "a beat needs no room");
+        writer
+            .connection
+            .pragma_update(None, "max_page_count", 1 << 20)
+            .unwrap();
+        let results = perform(&mut writer, vec![assign(by, 1_999)]);
+        assert!(results[0].is_ok(), "there is room again");
+    }
+
+    fn join(writer: &mut Writer) -> Membership {
+        let join = Operation::Join {
+            name: "a".into(),
+            over: None,
+            role: Role::Server,
+            host: "host".into(),
+            pid: 1,
+            started: 1,
+            sip: None,
+            oob: None,
+            weight: 1,
+            seed: [0; 16],
+        };
+        match perform(writer, vec![join]).pop().unwrap() {
+            Ok(Outcome::Joined { membership, .. }) => membership,
+            other => panic!("not joined: {other:?}"),
+        }
+    }
+
+    fn assign(by: Membership, number: u64) -> Operation {
+        Operation::Assign {
+            by,
+            client: Aor::from_canonical(&format!("sip:{number}@example.com")),
+            create: true,
+            now: WallTime(0),
+        }
+    }
+
+    fn perform(writer: &mut Writer, operations: Vec<Operation>) -> Vec<Result<Outcome, Refused>> {
+        let operations: Vec<_> = (0..).map(Ticket).zip(operations).collect();
+        let mut done = Vec::new();
+        writer.perform(&operations, &mut done);
+        done.into_iter().map(|done| done.result).collect()
+    }
+}
