@@ -7,6 +7,7 @@
 mod error;
 mod file;
 mod listen;
+mod oob;
 mod reload;
 mod settings;
 
@@ -20,9 +21,11 @@ use presently_presence::package::Packages;
 pub use self::error::ConfigError;
 pub use self::file::FileError;
 pub use self::listen::{Advertise, InvalidListen, Listen};
+pub use self::oob::{InvalidOobAddress, OobAddress};
 pub use self::settings::{
     Auth, ExpiresTable, InvalidStore, LogFormat, LogLevel, Role, Settings, StorePath,
 };
+pub use self::settings::{Auth, ExpiresTable, InvalidStore, LogFormat, Role, Settings, StorePath};
 
 /// What one process of a pool is and does.
 #[derive(Clone, Debug)]
@@ -51,8 +54,8 @@ pub struct Config {
 pub struct MemberConfig {
     /// Its name, unique in the pool.
     pub name: String,
-    /// Where it takes out-of-band datagrams; port 0 for any free one.
-    pub oob: SocketAddr,
+    /// Where it takes out-of-band datagrams.
+    pub oob: OobAddress,
     /// Where a balancer of another process reaches it; absent when the balancer is in this one.
     pub sip: Option<SocketAddr>,
     /// Its share of the clients, relative to the other servers.
@@ -136,9 +139,10 @@ fn members(
     if !is_name(&name) {
         return Err(ConfigError::Name { name });
     }
-    let oob = settings.oob.unwrap_or(ANY_PORT);
+    let oob = settings.oob.unwrap_or(ANY_PORT.into());
     let sip = settings.sip.unwrap_or(ANY_PORT);
-    for (flag, address) in [("oob", oob), ("sip", sip)] {
+    let oob_told = oob.advertise.unwrap_or(oob.bind);
+    for (flag, address) in [("oob", oob_told), ("sip", sip)] {
         if address.ip().is_unspecified() {
             return Err(ConfigError::Unreachable { flag, address });
         }
@@ -164,7 +168,7 @@ impl MemberConfig {
     fn here(name: String) -> Self {
         Self {
             name,
-            oob: ANY_PORT,
+            oob: ANY_PORT.into(),
             sip: None,
             weight: 1,
         }

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use presently_presence::Expires;
 use serde::Deserialize;
 
-use super::{ConfigError, Listen};
+use super::{ConfigError, Listen, OobAddress};
 
 /// Settings as they were given; what is absent has its default in [`super::Config`].
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
@@ -49,9 +49,10 @@ pub struct Settings {
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// Where the member takes out-of-band datagrams; for a process of one role
-    /// [default: 127.0.0.1 and any free port]
-    #[arg(long, value_name = "HOST:PORT")]
-    pub oob: Option<SocketAddr>,
+    /// [default: 127.0.0.1 and any free port]. `,advertise=` is where the other members send them,
+    /// when that is another address
+    #[arg(long, value_name = "HOST:PORT[,advertise=HOST:PORT]")]
+    pub oob: Option<OobAddress>,
     /// Where balancers reach the server; for `--role server` [default: 127.0.0.1 and any free port]
     #[arg(long, value_name = "HOST:PORT")]
     pub sip: Option<SocketAddr>,

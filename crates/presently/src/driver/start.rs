@@ -87,7 +87,8 @@ struct Opened {
     transport: Transport,
     /// Of each listener, the links' behind the phones'.
     addresses: Vec<SocketAddr>,
-    oob: Vec<UdpSocket>,
+    /// With the addresses they are bound to.
+    oob: Vec<(UdpSocket, SocketAddr)>,
     joiners: Vec<Joiner>,
 }
 
@@ -140,7 +141,8 @@ impl Pool {
         config: &Config,
     ) -> Self {
         let id = |life: &Membership| life.member;
-        let oob = lives.iter().map(|(life, ..)| id(life)).zip(opened.oob);
+        let (oob, bound): (Vec<_>, Vec<_>) = opened.oob.into_iter().unzip();
+        let oob = lives.iter().map(|(life, ..)| id(life)).zip(oob);
         let caller = lives.iter().find(|(_, role, _)| *role == Role::Balancer);
         let link_listeners = (0..).skip(config.listen.len());
         let linked = lives.iter().zip(&opened.joiners);
@@ -149,7 +151,7 @@ impl Pool {
         let links = PoolLinks::new(key, caller.map(|(life, ..)| *life), called.collect());
         let (control, wishes) = Control::new();
         let listen = config.listen.iter().zip(&opened.addresses);
-        let members = opened.joiners.iter();
+        let members = opened.joiners.iter().zip(bound);
         let now = clock.now().moment;
         Self {
             own: lives
@@ -168,7 +170,7 @@ impl Pool {
                 listen: listen.map(|(listen, at)| (listen.protocol, *at)).collect(),
                 admin: None,
                 members: members
-                    .map(|joiner| (Arc::clone(&joiner.name), joiner.oob, joiner.sip))
+                    .map(|(joiner, oob)| (Arc::clone(&joiner.name), oob, joiner.sip))
                     .collect(),
             },
             sleep: Box::pin(tokio::time::sleep_until(clock.instant(now))),
@@ -202,12 +204,12 @@ async fn open_sockets(config: &Config) -> Result<Opened, StartError> {
             let what = format!("out-of-band socket {} of {}", member.oob, member.name);
             StartError::Socket { what, source }
         })?;
-        oob.push(socket);
+        oob.push((socket, address));
         joiners.push(Joiner {
             name: member.name.as_str().into(),
             role,
             sip: member.sip.and_then(|_| links.next().copied()),
-            oob: address,
+            oob: member.oob.advertise.unwrap_or(address),
             weight: member.weight,
         });
     }
@@ -220,7 +222,7 @@ async fn open_sockets(config: &Config) -> Result<Opened, StartError> {
 }
 
 async fn open_oob(member: &MemberConfig) -> io::Result<(UdpSocket, SocketAddr)> {
-    let socket = UdpSocket::bind(member.oob).await?;
+    let socket = UdpSocket::bind(member.oob.bind).await?;
     // Until the runtime has seen the socket once, it takes nothing to send.
     socket.writable().await?;
     let address = socket.local_addr()?;
