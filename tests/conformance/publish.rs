@@ -278,7 +278,7 @@ fn repeat(play: &mut Play, phone: &Phone, text: &str, last: u64) {
 
 // H13: RFC 3903 §6. C9: RFC 3261 §10.3. B2: RFC 4320 §4.1
 #[test]
-fn a_store_that_is_away_makes_a_request_wait_and_then_503_with_nothing_changed() {
+fn while_the_store_is_away_a_request_waits_and_is_done_once_when_it_returns() {
     in_each(|play| {
         let (mut alice, bob) = bob_watches_alice(play);
         let tag = play.publish(&mut alice, "before");
@@ -306,21 +306,21 @@ fn a_store_that_is_away_makes_a_request_wait_and_then_503_with_nothing_changed()
         let condition = if_match(tag.header("SIP-ETag").unwrap());
         let known = play.answers(&alice).len();
         play.world.set_store_away(true);
-        let text = alice.publish(&[&condition], &pidf("alice", "never"));
+        let text = alice.publish(&[&condition], &pidf("alice", "late"));
         repeat(play, &alice, &text, 23_500);
-        let last = play.answers(&alice).pop().unwrap();
-        assert_eq!(
-            last.status(),
-            Some(503),
-            "{:?}",
-            statuses(play, &alice, known)
-        );
-        assert!(last.number("Retry-After").is_some_and(|secs| secs > 0));
-        play.world.set_store_away(false);
-        play.run(secs(15));
+        let heard = statuses(play, &alice, known);
+        // A server that cannot reach the store may have been taken over: it says nothing, and what
+        // it held too long is new again when it is repeated.
+        assert!(heard.iter().all(|status| *status == 100), "{heard:?}");
         assert!(told(play, &bob).contains("during"), "nothing was changed");
+        play.world.set_store_away(false);
+        play.run(secs(1));
+        assert_eq!(statuses(play, &alice, known).pop(), Some(200));
+        assert!(told(play, &bob).contains("late"), "and done when it can be");
+        let tag = play.answers(&alice).pop().unwrap();
+        let condition = if_match(tag.header("SIP-ETag").unwrap());
         let answer = publish(play, &mut alice, &[&condition], "");
-        assert_eq!(answer.status(), Some(200), "the tag still holds");
+        assert_eq!(answer.status(), Some(200), "it was done once");
     });
 }
 

@@ -25,7 +25,6 @@ pub use self::oob::{InvalidOobAddress, OobAddress};
 pub use self::settings::{
     Auth, ExpiresTable, InvalidStore, LogFormat, LogLevel, Role, Settings, StorePath,
 };
-pub use self::settings::{Auth, ExpiresTable, InvalidStore, LogFormat, Role, Settings, StorePath};
 
 /// What one process of a pool is and does.
 #[derive(Clone, Debug)]

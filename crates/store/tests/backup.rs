@@ -223,6 +223,7 @@ fn writable(path: &Path) -> Inline {
 fn join(store: &mut Inline) -> Membership {
     let operation = Operation::Join {
         name: "a".into(),
+        over: None,
         role: Role::Server,
         host: "host".into(),
         pid: 1,

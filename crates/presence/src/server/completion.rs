@@ -347,8 +347,8 @@ impl Server {
         );
     }
 
-    /// There is no room for a request, or no more time. A mute server says nothing: a repeat is then
-    /// as good as new, wherever it comes.
+    /// There is no room for a request, or no more time. A mute server says nothing: a repeat is
+    /// then as good as new, wherever it comes.
     pub(super) fn turn_away(&mut self, now: Now, held: &Held, out: &mut Outputs) {
         if self.is_mute(now.moment) {
             self.counters.requests_refused += 1;

@@ -1,8 +1,8 @@
 //! Sweeps: what wakes and other words should have said, read from the store.
 //!
 //! A sweep also compares the clients that the store assigns to this server with the actors in
-//! memory: missing ones are activated, foreign ones ask whose they are. The first one, and any after
-//! a link lost its memory, looks at all; the others at what changed since the one before.
+//! memory: missing ones are activated, foreign ones ask whose they are. The first one, and any
+//! after a link lost its memory, looks at all; the others at what changed since the one before.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! What of changed settings a running process takes over, and what needs a restart.
 
-use super::{ANY_PORT, SERVERS, Settings, default_listeners};
+use super::{ANY_PORT, OobAddress, SERVERS, Settings, default_listeners};
 
 impl Settings {
     /// The keys whose value differs from that in `other` and that only a restart puts into force.
@@ -35,7 +35,7 @@ struct Started<'a> {
     auth: Option<super::Auth>,
     role: super::Role,
     name: Option<&'a str>,
-    oob: std::net::SocketAddr,
+    oob: OobAddress,
     sip: std::net::SocketAddr,
     weight: u32,
     log: super::LogFormat,
@@ -71,7 +71,7 @@ impl<'a> Started<'a> {
             auth: *auth,
             role: role.unwrap_or_default(),
             name: name.as_deref(),
-            oob: oob.unwrap_or(ANY_PORT),
+            oob: oob.unwrap_or_else(|| ANY_PORT.into()),
             sip: sip.unwrap_or(ANY_PORT),
             weight: weight.unwrap_or(1),
             log: log.unwrap_or_default(),

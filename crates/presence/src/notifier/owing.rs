@@ -1,0 +1,130 @@
+//! What is still to be told, as the store is to know it: so that whoever has a client next tells
+//! its phones no less, and little more.
+
+use presently_sip::Moment;
+
+use super::{Bench, Notifier, Round, SubscriptionSlot};
+
+/// A change of `owed` that is to be written: which subscription, and what it is now.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Owing {
+    pub(crate) slot: SubscriptionSlot,
+    pub(crate) generation: u32,
+    pub(crate) owed: bool,
+}
+
+impl Notifier {
+    /// The server speaks again after it was mute: what is due goes, and nothing that its phone could
+    /// not refresh meanwhile ends within `grace`.
+    pub(crate) fn speak_again(&mut self, grace: Moment, bench: &mut Bench<'_>) {
+        let slots: Vec<_> = self.live.iter().map(|(key, _)| key).collect();
+        for key in slots {
+            let slot = SubscriptionSlot(u32::try_from(key).expect("fewer than 2^32 subscriptions"));
+            if let Some(live) = self.live.get_mut(key) {
+                live.expires = live.expires.max(grace);
+            }
+            self.advance(slot, bench);
+        }
+    }
+
+    /// What of `round` is neither answered nor noted as owed is to be noted.
+    pub(crate) fn owe(&mut self, round: Round) {
+        let late = self.live.iter_mut().filter(|(_, live)| {
+            live.unsettled == Some(round) && !live.is_marking && !live.is_frozen
+        });
+        for (key, live) in late {
+            live.is_marking = true;
+            self.owing.push(Owing {
+                slot: SubscriptionSlot(u32::try_from(key).expect("fewer than 2^32 subscriptions")),
+                generation: live.generation,
+                owed: true,
+            });
+        }
+    }
+
+    /// Takes out up to `max` changes of `owed` that still hold.
+    pub(crate) fn take_owing(&mut self, max: usize) -> Vec<Owing> {
+        let mut taken = Vec::new();
+        while taken.len() < max {
+            let Some(owing) = self.owing.pop() else {
+                break;
+            };
+            let live = self.get_mut(owing.slot);
+            let Some(live) = live.filter(|live| live.generation == owing.generation) else {
+                continue;
+            };
+            let holds = if owing.owed {
+                live.is_marking
+            } else {
+                !live.row.owed
+            };
+            if live.is_frozen {
+                // The row is being written: with it what is owed.
+                live.is_marking = false;
+            } else if holds {
+                taken.push(owing);
+            }
+        }
+        taken
+    }
+
+    /// Whether changes of `owed` wait to be written.
+    pub(crate) fn has_owing(&self) -> bool {
+        !self.owing.is_empty()
+    }
+
+    /// A change of `owed` is written, or is not and must be tried again.
+    pub(crate) fn note_owing(&mut self, owing: Owing, is_written: bool) {
+        if !is_written {
+            self.owing.push(owing);
+            return;
+        }
+        let Some(live) = self.get_mut(owing.slot) else {
+            return;
+        };
+        if live.generation != owing.generation || !owing.owed {
+            return;
+        }
+        live.is_marking = false;
+        if live.unsettled.is_some() {
+            live.row.owed = true;
+            self.settle(owing.slot);
+        } else if !live.row.owed {
+            // It was answered meanwhile.
+            self.owing.push(Owing {
+                owed: false,
+                ..owing
+            });
+        }
+    }
+
+    pub(super) fn unsettle(&mut self, slot: SubscriptionSlot, round: Round) {
+        let key = usize::try_from(slot.0).ok();
+        if let Some(live) = key.and_then(|key| self.live.get_mut(key)) {
+            live.unsettle(round, &mut self.settling);
+        }
+    }
+
+    pub(super) fn settle(&mut self, slot: SubscriptionSlot) {
+        let key = usize::try_from(slot.0).ok();
+        if let Some(live) = key.and_then(|key| self.live.get_mut(key)) {
+            live.settle(&mut self.settling);
+        }
+    }
+
+    pub(super) fn note_answer(&mut self, slot: SubscriptionSlot) {
+        let key = usize::try_from(slot.0).ok();
+        let Some(live) = key.and_then(|key| self.live.get_mut(key)) else {
+            return;
+        };
+        let resource = self.resources.get(live.resource);
+        let is_due = resource.is_some_and(|resource| live.is_due(resource));
+        if live.note_answer(is_due, &mut self.settling) {
+            self.owing.push(Owing {
+                slot,
+                generation: live.generation,
+                owed: false,
+            });
+        }
+    }
+}
