@@ -9,3 +9,4 @@ mod first_path;
 mod laws;
 mod order;
 mod play;
+mod taking_over;

@@ -22,7 +22,7 @@ use presently_sip::{Moment, Now, Wheel};
 use presently_store::{Document, Subscription};
 use slab::Slab;
 
-pub(crate) use self::live::{Ending, Live};
+pub(crate) use self::live::{Ending, Entrance, Live};
 pub(crate) use self::owing::Owing;
 pub(crate) use self::resource::{Reading, Resource};
 pub(crate) use self::settling::{Round, Settling};
@@ -59,22 +59,6 @@ pub(crate) struct Bench<'a> {
     pub(crate) is_mute: bool,
     /// The round in which what is sent now leaves.
     pub(crate) round: Round,
-}
-
-/// How a subscription comes into memory.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Entrance {
-    /// Its SUBSCRIBE was answered: it is due a NOTIFY.
-    Subscribed,
-    /// Found in the store by an activation: due one unless it was told this version.
-    Found {
-        /// The present version of its resource.
-        version: Version,
-        /// The counter up to which it was told, if it is not owed anything.
-        told: u64,
-        /// The round in which the activation began.
-        round: Round,
-    },
 }
 
 /// All subscriptions of a server.

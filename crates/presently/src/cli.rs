@@ -30,6 +30,10 @@ pub(crate) enum Command {
     Show(Show),
     /// Copies the store into a file while the pool runs
     Backup(Backup),
+    /// Empties a server: its clients move to the others while the pool serves
+    Drain(Drain),
+    /// Lets a drained server have clients again
+    Undrain(Undrain),
 }
 
 /// What `serve` is told.
@@ -125,6 +129,29 @@ pub(crate) struct Show {
     /// Whom to show, as in sip:alice@example.com
     #[arg(value_name = "sip:USER@DOMAIN", value_parser = aor)]
     pub(crate) client: Aor,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+/// What `drain` is told.
+#[derive(Args, Debug)]
+pub(crate) struct Drain {
+    /// The server, by its name in `presently status`
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Waits so many seconds at the most for it to be empty; fails if it is not
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub(crate) wait: u64,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+/// What `undrain` is told.
+#[derive(Args, Debug)]
+pub(crate) struct Undrain {
+    /// The server, by its name in `presently status`
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 }

@@ -1,6 +1,7 @@
 //! The commands of the program.
 
 mod backup;
+mod drain;
 mod phone;
 mod reload;
 mod serve;
@@ -22,10 +23,12 @@ use crate::cli::{Cli, Command};
 pub(crate) fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     match cli.command {
         Command::Backup(args) => backup::run(&args),
+        Command::Drain(args) => drain::drain(&args),
         Command::Publish(args) => in_runtime(phone::publish(args)),
         Command::Serve(args) => in_runtime(serve::run(*args)),
         Command::Show(args) => show::run(&args),
         Command::Status(args) => status::run(&args.store),
+        Command::Undrain(args) => drain::undrain(&args),
         Command::Watch(args) => in_runtime(phone::watch(args)),
     }
 }

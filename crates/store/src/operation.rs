@@ -140,7 +140,8 @@ pub enum Operation {
         marks: Vec<Mark>,
     },
     /// Moves a client to `to` under a fresh epoch, if it still has `from` under `epoch`
-    /// (compare-and-set) and `to` takes clients. → [`Outcome::Assigned`] with what holds afterwards.
+    /// (compare-and-set) and `to` takes clients. → [`Outcome::Assigned`] with what holds
+    /// afterwards.
     Reassign {
         /// Whom.
         client: Aor,

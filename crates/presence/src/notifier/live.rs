@@ -48,6 +48,22 @@ pub(crate) struct Live {
     pub(super) generation: u32,
 }
 
+/// How a subscription comes into memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Entrance {
+    /// Its SUBSCRIBE was answered: it is due a NOTIFY.
+    Subscribed,
+    /// Found in the store by an activation: due one unless it was told this version.
+    Found {
+        /// The present version of its resource.
+        version: Version,
+        /// The counter up to which it was told, if it is not owed anything.
+        told: u64,
+        /// The round in which the activation began.
+        round: Round,
+    },
+}
+
 /// Why a subscription ends (RFC 6665 §4.1.3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Ending {

@@ -14,8 +14,8 @@ pub(crate) struct Owing {
 }
 
 impl Notifier {
-    /// The server speaks again after it was mute: what is due goes, and nothing that its phone could
-    /// not refresh meanwhile ends within `grace`.
+    /// The server speaks again after it was mute: what is due goes, and nothing that its phone
+    /// could not refresh meanwhile ends before `grace`.
     pub(crate) fn speak_again(&mut self, grace: Moment, bench: &mut Bench<'_>) {
         let slots: Vec<_> = self.live.iter().map(|(key, _)| key).collect();
         for key in slots {
