@@ -4,6 +4,7 @@
 mod admin;
 mod backup;
 mod commands;
+mod drain;
 mod hostile;
 mod path;
 mod refused;
