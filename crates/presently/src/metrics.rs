@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use presently_pool::Member;
+use presently_pool::{Member, MemberState};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -145,7 +145,9 @@ fn write_gauges(
 
 fn write_gauge(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Result<(), fmt::Error> {
     let connections = i64::try_from(now.connections).unwrap_or(i64::MAX);
-    let members = i64::try_from(now.members.len()).unwrap_or(i64::MAX);
+    let present = now.members.iter();
+    let present = present.filter(|member| member.state != MemberState::Left);
+    let members = i64::try_from(present.count()).unwrap_or(i64::MAX);
     let gauges = [
         ("transport_connections", "Connections open", connections),
         ("pool_members", "Members that have not left", members),
@@ -347,6 +349,26 @@ const BALANCER: &[Metric<presently_balancer::Counters>] = &[
         "balancer_requests_handed_back",
         "Requests a server gave back",
         |it| it.handed_back,
+    ),
+    (
+        "balancer_requests_repeated",
+        "Requests sent again because their server died",
+        |it| it.requests_repeated,
+    ),
+    (
+        "balancer_requests_outdated",
+        "Requests of servers under an epoch that was over",
+        |it| it.requests_outdated,
+    ),
+    (
+        "balancer_lives_ended",
+        "Members that stood still and were ended",
+        |it| it.lives_ended,
+    ),
+    (
+        "balancer_clients_taken_over",
+        "Clients moved from members that ended or left",
+        |it| it.clients_taken_over,
     ),
     (
         "balancer_messages_undeliverable",
