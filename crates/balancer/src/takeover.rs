@@ -314,3 +314,6 @@ const RETURN_WITHIN: Duration = Duration::from_millis(1_500);
 const DOUBT: Duration = Duration::from_millis(600);
 /// Marks these tickets: those of waiting requests count from 1 and never come so far.
 const OURS: u64 = 1 << 47;
+
+#[cfg(test)]
+mod tests;

@@ -59,6 +59,8 @@ pub(super) struct Play {
     /// To which server the store assigns.
     pub(super) fewest: MemberId,
     pub(super) fenced: bool,
+    /// Who was said to have been moved, and where to.
+    pub(super) told: Vec<(Aor, MemberId)>,
     index: Index,
     out: Outputs,
     counter: u64,
@@ -181,6 +183,7 @@ impl Play {
             assigned: BTreeMap::new(),
             fewest: SERVER,
             fenced: false,
+            told: Vec::new(),
             index: Index::default(),
             out: Outputs::default(),
             counter: 100,
@@ -254,6 +257,13 @@ impl Play {
         sent
     }
 
+    /// A beat of the balancer was committed, and read this table.
+    pub(super) fn beaten(&mut self, members: &[Member]) -> Vec<Sent> {
+        self.balancer
+            .handle_beaten(self.now, members, &mut self.out);
+        self.settle()
+    }
+
     /// Lets time go on, timer by timer.
     pub(super) fn pass(&mut self, span: Duration) -> Vec<Sent> {
         let end = self.now.moment.after(span);
@@ -276,6 +286,9 @@ impl Play {
     pub(super) fn settle(&mut self) -> Vec<Sent> {
         self.asked.append(&mut self.out.operations);
         self.fenced |= std::mem::take(&mut self.out.fenced);
+        let moved = self.out.moved.drain(..);
+        self.told
+            .extend(moved.map(|(aor, assignment)| (aor, assignment.server)));
         let mut sent = Vec::new();
         if self.mood == StoreMood::Silent {
             return sent;
