@@ -7,6 +7,7 @@ mod commands;
 mod hostile;
 mod path;
 mod refused;
+mod rejoin;
 mod reload;
 mod restart;
 mod streams;

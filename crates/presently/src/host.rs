@@ -267,6 +267,12 @@ impl Host {
         self.in_flight
     }
 
+    /// How many operations the store has not answered, beats included.
+    #[must_use]
+    pub fn outstanding(&self) -> usize {
+        self.in_flight + self.beats.len()
+    }
+
     /// Ends the host; the store is the caller's again.
     #[must_use]
     pub fn into_store(self) -> Box<dyn Store> {

@@ -34,6 +34,8 @@ pub struct Snapshot {
     pub connections: usize,
     /// The members of the pool, as the last beat read them.
     pub members: Arc<[Member]>,
+    /// How often the process was taken for dead and joined anew.
+    pub rejoins: u64,
     /// Whether the store has confirmed a beat of each member here within 1.5 s.
     pub is_ready: bool,
 }
@@ -72,6 +74,7 @@ impl Collector for Snapshot {
         write_all(&mut encoder, HOST, &self.host)?;
         write_all(&mut encoder, TRANSPORT, &self.transport)?;
         write_all(&mut encoder, LINKS, &self.links)?;
+        write_all(&mut encoder, POOL, self)?;
         if let Some(balancer) = &self.balancer {
             write_all(&mut encoder, BALANCER, balancer)?;
         }
@@ -189,6 +192,12 @@ const HOST: &[Metric<host::Counters>] = &[
     ),
     ("host_beats", "Beats sent to the store", |it| it.beats),
 ];
+
+const POOL: &[Metric<Snapshot>] = &[(
+    "pool_rejoins",
+    "Times the process was taken for dead and joined anew",
+    |it| it.rejoins,
+)];
 
 const TRANSPORT: &[Metric<presently_transport::Counters>] = &[
     (
