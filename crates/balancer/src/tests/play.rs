@@ -17,6 +17,8 @@ use crate::{Balancer, Config, Domains, Listener, Outputs};
 pub(super) const SERVER: MemberId = MemberId(11);
 pub(super) const OTHER: MemberId = MemberId(12);
 pub(super) const BALANCER: MemberId = MemberId(3);
+pub(super) const ALICE: &str = "sip:alice@example.com";
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const PHONE: &str = "198.51.100.7:5070";
 pub(super) const KEY: [u8; 16] = [7; 16];
 
@@ -131,9 +133,24 @@ pub(super) fn request(method: &str, uri: &str, lines: &[&str]) -> String {
     text + "Content-Length: 0\r\n\r\n"
 }
 
+/// Alice publishes about herself.
+pub(super) fn publish(cseq: u32) -> String {
+    request("PUBLISH", ALICE, &[&format!("CSeq: {cseq} PUBLISH")])
+}
+
 pub(super) fn register() -> String {
     let contact = "Contact: <sip:alice@198.51.100.7:5070>";
     request("REGISTER", "sip:example.com", &[contact])
+}
+
+/// A connection of that phone.
+pub(super) fn stream() -> Flow {
+    Flow {
+        protocol: Protocol::Tcp,
+        slot: 4,
+        generation: 2,
+        ..Flow::udp(1, PHONE.parse().unwrap())
+    }
 }
 
 /// A response to `request` as its receiver writes it.
