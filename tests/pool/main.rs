@@ -8,6 +8,7 @@ mod drain;
 mod hostile;
 mod path;
 mod refused;
+mod rejoin;
 mod reload;
 mod restart;
 mod streams;

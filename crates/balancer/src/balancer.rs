@@ -1,6 +1,6 @@
 //! The balancer: what comes from phones, from the store and from time.
 
-use presently_pool::{Assignment, Epoch, Kind, Member, MemberId, MemberState, Membership, Role};
+use presently_pool::{Assignment, Kind, Membership};
 use presently_sip::{Aor, Defect, Flow, MacKey, Message, Method, Moment, Now, Start};
 use presently_store::{Completion, Operation, Outcome, Refused};
 
@@ -11,6 +11,8 @@ use crate::cache::Cache;
 use crate::decision::{Asked, Named, Refusal, Verdict, is_in_dialog};
 use crate::edge::Edge;
 use crate::keys::{Keys, Parts};
+use crate::members::Life;
+use crate::takeover::Takeover;
 use crate::unanswered::Unanswered;
 use crate::waiting::{Arrival, Ask, Held, Queue, Waiting};
 use crate::{Config, Counters, Outputs};
@@ -31,10 +33,11 @@ pub struct Balancer {
     pub(crate) counters: Counters,
     pub(crate) waiting: Waiting,
     pub(crate) unanswered: Unanswered,
-    /// Whether a request over a stream went to a server that has died since.
-    has_orphans: bool,
+    pub(crate) takeover: Takeover,
+    /// Whether a request went to a server that has died since.
+    pub(crate) has_orphans: bool,
     /// The servers that live.
-    servers: Vec<MemberId>,
+    pub(crate) servers: Vec<Life>,
 }
 
 /// Memory that is used again for every message.
@@ -56,6 +59,7 @@ impl Balancer {
             cache: Cache::new(config.cache_max),
             waiting: Waiting::new(&config),
             unanswered: Unanswered::new(&config),
+            takeover: Takeover::new(membership),
             has_orphans: false,
             config,
             membership,
@@ -78,6 +82,9 @@ impl Balancer {
 
     /// Takes the store's answer to an operation of [`Outputs::operations`].
     pub fn handle_completion(&mut self, now: Now, completion: Completion, out: &mut Outputs) {
+        let Some(completion) = self.take_progress(now, completion, out) else {
+            return;
+        };
         let Some(queue) = self.waiting.take(completion.ticket) else {
             self.counters.completions_dropped += 1;
             return;
@@ -103,29 +110,11 @@ impl Balancer {
         }
     }
 
-    /// Takes the table of members as the last beat read it: which servers live.
-    pub fn set_members(&mut self, members: &[Member]) {
-        let lives =
-            |member: &&Member| member.role == Role::Server && member.state == MemberState::Alive;
-        self.servers.clear();
-        self.servers
-            .extend(members.iter().filter(lives).map(|member| member.id));
-        let servers = &self.servers;
-        self.has_orphans = self
-            .unanswered
-            .has_orphans(|server| servers.contains(&server));
-    }
-
     /// Serves `domains` from now on. Dialogs that stand go on, whosever they are.
     pub fn set_domains(&mut self, domains: Domains) {
         self.config.domains = domains.clone();
         self.edge.set_domains(domains);
         self.cache.forget_spellings();
-    }
-
-    /// A server said out of band that `client` has moved to `server`.
-    pub fn handle_moved(&mut self, client: &Aor, server: MemberId, epoch: Epoch) {
-        self.cache.move_to(client, server, epoch);
     }
 
     /// Signs with `key` from now on; what the key before it signed is still known for as long as it
@@ -163,10 +152,6 @@ impl Balancer {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
-    }
-
-    pub(crate) fn lives(&self, server: MemberId) -> bool {
-        self.servers.contains(&server)
     }
 
     fn on_request(
@@ -245,14 +230,9 @@ impl Balancer {
         if self.waiting.holds(client) {
             return None;
         }
-        let (aor, assignment) = self.cache.find(client)?;
-        let aor = aor.clone();
-        if self.lives(assignment.server) {
-            return Some((aor, assignment));
-        }
-        // It is being taken over: the store knows first where to.
-        self.cache.forget(&aor);
-        None
+        let (aor, assignment, life) = self.cache.find(client)?;
+        // A later life of the server may have lost this client: the store knows.
+        self.is_alive(life).then(|| (aor.clone(), assignment))
     }
 
     /// Lets a copy of a request wait, unless the same one does already or there is no room.
@@ -286,9 +266,19 @@ impl Balancer {
             return self.answer_held(&held, Answer::Refused(Refusal::Unavailable), out);
         }
         self.counters.held += 1;
-        if let Some(ask) = self.waiting.push(client, held) {
-            self.ask(now, ask, out);
+        let is_moving = self.is_moving(&client);
+        match self.waiting.push(client, held) {
+            // Asked at once, the store would only say that its server is gone.
+            Some(ask) if is_moving => self.waiting.put_off(now.moment, ask.ticket),
+            Some(ask) => self.ask(now, ask, out),
+            None => {}
         }
+    }
+
+    /// Whether a client is known to have a server of which no life goes on: it is being taken over.
+    fn is_moving(&self, client: &Named) -> bool {
+        let known = self.cache.find(client);
+        known.is_some_and(|(_, assignment, _)| !self.lives(assignment.server))
     }
 
     fn ask(&mut self, now: Now, ask: Ask, out: &mut Outputs) {
@@ -305,7 +295,7 @@ impl Balancer {
         out.operations.push((ask.ticket, operation));
     }
 
-    fn on_assignment(
+    pub(crate) fn on_assignment(
         &mut self,
         now: Now,
         aor: &Aor,
@@ -318,7 +308,9 @@ impl Balancer {
             self.counters.server_gone += 1;
             return self.waiting.rest(now.moment, queue);
         }
-        self.counters.assignments_forgotten += u64::from(self.cache.put(aor, assignment));
+        let incarnation = self.incarnation_of(assignment.server);
+        let is_one_forgotten = self.cache.put(aor, assignment, incarnation);
+        self.counters.assignments_forgotten += u64::from(is_one_forgotten);
         for held in queue.requests {
             self.forward_held(now, held, aor.clone(), assignment, out);
         }
@@ -347,7 +339,7 @@ impl Balancer {
     /// What a dead server did not answer goes to the next one.
     fn repeat_orphans(&mut self, now: Now, out: &mut Outputs) {
         let servers = &self.servers;
-        let lives = |server| servers.contains(&server);
+        let lives = |life| servers.iter().any(|held| held.membership == life);
         for (client, mut held) in self.unanswered.orphans(now.moment, lives) {
             self.counters.requests_repeated += 1;
             held.since = now.moment;

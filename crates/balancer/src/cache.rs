@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use presently_pool::{Assignment, ClientId, Epoch, MemberId};
+use presently_pool::{Assignment, ClientId, Epoch, Incarnation, MemberId, Membership};
 use presently_sip::Aor;
 
 use crate::decision::Named;
@@ -27,6 +27,8 @@ pub(crate) struct Cache {
 struct Entry {
     aor: Aor,
     assignment: Assignment,
+    /// The life its server was in: what came of the client in a later one is not known.
+    incarnation: Incarnation,
     /// The first spelling met; phones keep to one.
     spelling: Option<Arc<str>>,
 }
@@ -43,13 +45,18 @@ impl Cache {
         }
     }
 
-    pub(crate) fn find(&self, client: &Named) -> Option<(&Aor, Assignment)> {
+    /// What is known of a client: its assignment, and the life of the server it was learnt in.
+    pub(crate) fn find(&self, client: &Named) -> Option<(&Aor, Assignment, Membership)> {
         let place = match client {
             Named::Aor(aor) => self.by_aor.get(aor),
             Named::Row(row) => self.by_row.get(row),
         };
         let entry = self.ring.get(*place?)?.as_ref()?;
-        Some((&entry.aor, entry.assignment))
+        let life = Membership {
+            member: entry.assignment.server,
+            incarnation: entry.incarnation,
+        };
+        Some((&entry.aor, entry.assignment, life))
     }
 
     /// The address of record, of a domain of ours, that `uri` is known to name.
@@ -75,7 +82,12 @@ impl Cache {
 
     /// Remembers an assignment unless a newer one is known; says whether another client was
     /// forgotten for it.
-    pub(crate) fn put(&mut self, aor: &Aor, assignment: Assignment) -> bool {
+    pub(crate) fn put(
+        &mut self,
+        aor: &Aor,
+        assignment: Assignment,
+        incarnation: Incarnation,
+    ) -> bool {
         if let Some(place) = self.by_aor.get(aor).copied()
             && let Some(Some(entry)) = self.ring.get_mut(place)
         {
@@ -83,6 +95,7 @@ impl Cache {
                 self.by_row.remove(&entry.assignment.client);
                 self.by_row.insert(assignment.client, place);
                 entry.assignment = assignment;
+                entry.incarnation = incarnation;
             }
             return false;
         }
@@ -98,6 +111,7 @@ impl Cache {
             *slot = Some(Entry {
                 aor: aor.clone(),
                 assignment,
+                incarnation,
                 spelling: None,
             });
         }
@@ -107,7 +121,13 @@ impl Cache {
     }
 
     /// A client has moved: what is known of it, if it is older, is set right.
-    pub(crate) fn move_to(&mut self, aor: &Aor, server: MemberId, epoch: Epoch) {
+    pub(crate) fn move_to(
+        &mut self,
+        aor: &Aor,
+        server: MemberId,
+        epoch: Epoch,
+        incarnation: Incarnation,
+    ) {
         let place = self.by_aor.get(aor).copied();
         let entry = place.and_then(|place| self.ring.get_mut(place)?.as_mut());
         if let Some(entry) = entry
@@ -115,6 +135,7 @@ impl Cache {
         {
             entry.assignment.server = server;
             entry.assignment.epoch = epoch;
+            entry.incarnation = incarnation;
         }
     }
 

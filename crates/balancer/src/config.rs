@@ -26,7 +26,7 @@ pub struct Config {
     pub waiting_per_client_max: usize,
     /// Assignments remembered; at the bound the oldest goes, and is asked for again when needed.
     pub cache_max: usize,
-    /// Requests over streams remembered until they are answered; at the bound the oldest is not
+    /// Requests over streams, or to a server in doubt, remembered until they are answered; at the bound the oldest is not
     /// repeated when its server dies.
     pub unanswered_max: usize,
     /// The bytes those may hold together; one more is not remembered.
@@ -67,18 +67,20 @@ impl Default for Config {
             accept: "application/pidf+xml".into(),
             // The registrar keeps Path (RFC 3327 §5.3).
             supported: "path".into(),
-            // A site that logs on at once while the store is away: thousands, not millions.
-            waiting_max: 8192,
-            // 8192 requests of 2 KiB.
-            waiting_bytes_max: 16 << 20,
+            // A site that logs on at once while the store is away, or 10,000 clients that ask for
+            // something while they are taken over: thousands, not millions.
+            waiting_max: 16_384,
+            // 16,384 requests of 2 KiB.
+            waiting_bytes_max: 32 << 20,
             // A phone starts with about five requests; a flood of one client stops here.
             waiting_per_client_max: 32,
             // About 250 bytes each: 50 MB when full.
             cache_max: 200_000,
-            // Answers take milliseconds: these are the requests of one slow second.
-            unanswered_max: 4096,
-            // 4096 requests of 2 KiB.
-            unanswered_bytes_max: 8 << 20,
+            // Answers take milliseconds: these are what the clients of a server ask between its
+            // death and its takeover.
+            unanswered_max: 16_384,
+            // 16,384 requests of 2 KiB.
+            unanswered_bytes_max: 32 << 20,
             // Longer than a takeover, shorter than a phone's patience.
             retry_after_secs: 5,
         }

@@ -43,9 +43,15 @@ pub struct Counters {
     pub completions_dropped: u64,
     /// Requests a server gave back because it is not the client's.
     pub handed_back: u64,
-    /// Requests over streams that were sent again because their server died.
+    /// Lives of members that stood still and were ended by this balancer.
+    pub lives_ended: u64,
+    /// Clients this balancer moved from servers that had ended or left.
+    pub clients_taken_over: u64,
+    /// Requests of a server for a phone under an epoch that was over.
+    pub requests_outdated: u64,
+    /// Requests that were sent again because their server died.
     pub requests_repeated: u64,
-    /// Requests over streams that could not be remembered until their answer.
+    /// Requests that could not be remembered until their answer.
     pub unanswered_forgotten: u64,
     /// Messages for a server that no longer lives.
     pub server_gone: u64,

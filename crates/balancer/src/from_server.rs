@@ -37,6 +37,10 @@ impl Balancer {
                 self.on_hand_back(now, server, passage, method, &message, body, out);
             }
             (Start::Request { method, uri, .. }, Kind::Forward) => {
+                if self.is_outdated(server, passage) {
+                    self.counters.requests_outdated += 1;
+                    return;
+                }
                 let left = self.send_request(server, passage, method, uri, &message, body, out);
                 self.counters.undeliverable += u64::from(left.is_none());
             }
@@ -65,6 +69,20 @@ impl Balancer {
         }
     }
 
+    /// Whether a server speaks for a client under an epoch that is over (law 1 at the last gate).
+    /// A newer one than is known is learnt: each activation takes a fresh one.
+    fn is_outdated(&mut self, server: MemberId, passage: &Passage) -> bool {
+        let Some((_, aor)) = &passage.client else {
+            return false;
+        };
+        let known = self.cache.find(&Named::Aor(aor.clone()));
+        let is_old = known.is_some_and(|(_, known, _)| passage.epoch < known.epoch);
+        if !is_old {
+            self.handle_moved(aor, server, passage.epoch);
+        }
+        is_old
+    }
+
     fn on_server_response(
         &mut self,
         now: Now,
@@ -82,7 +100,7 @@ impl Balancer {
             self.counters.branches_refused += 1;
             return;
         };
-        if status >= 200 && flow.protocol.is_reliable() {
+        if status >= 200 {
             self.unanswered.answered(branch.identity());
         }
         if self.edge.face(flow.listener).is_none() {
@@ -250,7 +268,7 @@ impl Balancer {
             return;
         };
         let client = Named::Aor(aor.clone());
-        if let Some((_, known)) = self.cache.find(&client)
+        if let Some((_, known, _)) = self.cache.find(&client)
             && (known.server == server || known.epoch < passage.epoch)
         {
             self.cache.forget(aor);

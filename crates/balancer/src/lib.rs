@@ -4,7 +4,8 @@
 //! [`Balancer::handle_phone`] takes a message from a phone, [`Balancer::handle_server`] one from a
 //! server; both write what is to be sent into the loop's reused [`Outputs`]. It is a stateless
 //! proxy (RFC 3261 §16.11) but for bounded tables: assignments it has learnt, requests that wait
-//! for one, and requests that came over a stream, to be repeated when their server dies.
+//! for one, and requests to be repeated when their server dies. It also watches the beats of all
+//! members, ends lives that stand still, and moves their clients.
 
 mod answer;
 mod balancer;
@@ -16,8 +17,10 @@ mod decision;
 mod edge;
 mod from_server;
 mod keys;
+mod members;
 mod onward;
 mod outputs;
+mod takeover;
 mod unanswered;
 mod waiting;
 

@@ -44,11 +44,14 @@ impl Balancer {
             self.counters.undeliverable += 1;
             return;
         };
-        if flow.protocol.is_reliable()
+        // Unknown, it began after the last beat; then the store named it, and not this table.
+        let life = self.life_of(assignment.server);
+        if let Some(life) = life
+            && (flow.protocol.is_reliable() || life.is_doubted)
             && let Some(held) = Held::copy(now.moment, *arrival, message.bytes())
         {
             let client = Named::Aor(aor.clone());
-            let is_lost = self.unanswered.keep(assignment.server, client, held);
+            let is_lost = self.unanswered.keep(life.membership, client, held);
             self.counters.unanswered_forgotten += u64::from(is_lost);
         }
         let token = self.token(flow);

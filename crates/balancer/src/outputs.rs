@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use presently_pool::{MemberId, Passage};
-use presently_sip::{Edits, Flow, Index, Message};
+use presently_pool::{Assignment, MemberId, Passage};
+use presently_sip::{Aor, Edits, Flow, Index, Message};
 use presently_store::{Operation, Ticket};
 
 /// One turn's wishes, in order; reused, so that nothing is allocated per message.
@@ -19,6 +19,8 @@ pub struct Outputs {
     pub to_phones: Vec<ToPhone>,
     /// Operations for the store.
     pub operations: Vec<(Ticket, Operation)>,
+    /// Clients that were taken over: their new servers are to be told.
+    pub moved: Vec<(Aor, Assignment)>,
     /// The store says that this balancer's incarnation has ended: the loop must stop it and join
     /// anew.
     pub fenced: bool,

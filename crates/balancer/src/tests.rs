@@ -5,3 +5,4 @@ mod play;
 mod refused;
 mod responses;
 mod routed;
+mod taken_over;

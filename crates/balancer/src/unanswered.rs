@@ -1,12 +1,12 @@
-//! Requests that came over a stream, until they are answered: their phones do not repeat them, so
-//! the balancer does when the server they went to has died (RFC 3261 §17.1.2.2 leaves it to the
-//! transport).
+//! Requests whose phones do not repeat them, or not soon enough, until they are answered: the
+//! balancer repeats them when the life of the server they went to has ended. They came over a
+//! stream (RFC 3261 §17.1.2.2 leaves repeats to it), or went to a server that was doubted.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use presently_pool::MemberId;
+use presently_pool::Membership;
 use presently_sip::Moment;
 
 use crate::Config;
@@ -28,7 +28,7 @@ pub(crate) struct Unanswered {
 
 #[derive(Debug)]
 struct Entry {
-    server: MemberId,
+    server: Membership,
     client: Named,
     held: Held,
 }
@@ -47,7 +47,7 @@ impl Unanswered {
 
     /// Keeps a request that went to `server`; says whether one is lost for it, this one or an
     /// older.
-    pub(crate) fn keep(&mut self, server: MemberId, client: Named, held: Held) -> bool {
+    pub(crate) fn keep(&mut self, server: Membership, client: Named, held: Held) -> bool {
         let identity = held.arrival.branch.identity();
         self.answered(identity);
         if self.bytes + held.bytes.len() > self.bytes_max {
@@ -72,23 +72,27 @@ impl Unanswered {
 
     /// The request with that branch has its final answer.
     pub(crate) fn answered(&mut self, identity: u64) {
+        // Most requests come over UDP to a server that is well: nothing is kept then.
+        if self.by_branch.is_empty() {
+            return;
+        }
         if let Some(place) = self.by_branch.get(&identity).copied() {
             self.empty(place);
         }
     }
 
-    /// Whether a request waits for a server that does not live.
-    pub(crate) fn has_orphans(&self, lives: impl Fn(MemberId) -> bool) -> bool {
+    /// Whether a request waits for a life that has ended.
+    pub(crate) fn has_orphans(&self, lives: impl Fn(Membership) -> bool) -> bool {
         let mut entries = self.ring.iter().flatten();
         entries.any(|entry| !lives(entry.server))
     }
 
-    /// Takes out the requests whose server does not live, oldest first, without those whose phone
+    /// Takes out the requests that went to a life that has ended, oldest first, without those whose phone
     /// has given up.
     pub(crate) fn orphans(
         &mut self,
         now: Moment,
-        lives: impl Fn(MemberId) -> bool,
+        lives: impl Fn(Membership) -> bool,
     ) -> Vec<(Named, Held)> {
         let places = (self.next..self.ring.len()).chain(0..self.next);
         let mut orphans = Vec::new();

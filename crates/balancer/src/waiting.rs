@@ -189,6 +189,20 @@ impl Waiting {
         self.place(self.tickets_given, queue);
     }
 
+    /// The queue that was named `ticket` a moment ago asks later.
+    pub(crate) fn put_off(&mut self, now: Moment, ticket: Ticket) {
+        if let Some(queue) = self.take(ticket) {
+            self.rest(now, queue);
+        }
+    }
+
+    /// Takes out the queue of `client`, unless the store is being asked for it.
+    pub(crate) fn take_resting(&mut self, client: &Named) -> Option<Queue> {
+        let id = *self.by_client.get(client)?;
+        let is_resting = self.queues.get(&id)?.retry_at.is_some();
+        is_resting.then(|| self.take(Ticket(id)))?
+    }
+
     pub(crate) fn poll_timeout(&self) -> Option<Moment> {
         self.due.first().map(|(due, _)| *due)
     }

@@ -240,6 +240,12 @@ impl Server {
         self.begin_sweep(out);
     }
 
+    /// Reads from the store what has changed since the last sweep: the life of another server is
+    /// over, and what it committed last was perhaps never told.
+    pub fn sweep_changes(&mut self, out: &mut Outputs) {
+        self.begin_sweep(out);
+    }
+
     /// Takes what came of an operation.
     pub fn handle_completion(&mut self, now: Now, completion: Completion, out: &mut Outputs) {
         let key = usize::try_from(completion.ticket.0).ok();

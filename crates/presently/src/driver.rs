@@ -10,6 +10,8 @@ mod control;
 mod links;
 mod members;
 mod oob;
+mod rejoin;
+mod shape;
 mod sockets;
 mod start;
 
@@ -32,6 +34,8 @@ pub(crate) use self::clock::Clock;
 pub use self::control::Control;
 use self::control::Wish;
 pub use self::links::LinkCounters;
+use self::members::Joiner;
+use self::shape::Shape;
 use self::sockets::{Intake, Sockets};
 pub use self::start::{Addresses, StartError};
 
@@ -45,17 +49,35 @@ pub struct Pool {
     own: Vec<(MemberId, Arc<str>)>,
     /// When the store last confirmed a beat of each of them.
     beaten: Vec<(u64, Moment)>,
+    /// What the machines are told each time they begin.
+    shape: Shape,
+    /// The members as they join, in the order of `own`.
+    joiners: Vec<Joiner>,
+    /// How often they joined anew.
+    rejoins: u64,
     wishes: mpsc::Receiver<Wish>,
     control: Control,
     addresses: Addresses,
 }
 
 /// Why a running pool ended without being asked.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// Another process joined under the same name, or a balancer took this one for dead.
-    #[error("the store has ended this process's membership: another took its place")]
+    /// Another process has joined under the name of a member of this one.
+    #[error("another process runs as {name} now: this one ends")]
+    NameTaken {
+        /// The name.
+        name: Arc<str>,
+    },
+}
+
+/// Why the loop stopped taking turns.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stopped {
+    /// It was asked to.
+    Asked,
+    /// The store has ended a life of this process.
     Fenced,
 }
 
@@ -77,28 +99,38 @@ impl Pool {
     }
 
     /// Serves until `stop` is done; then finishes what is in flight, within 2 s, and leaves the
-    /// pool. Subscriptions go on: phones find them at the next start.
+    /// pool. Subscriptions go on: phones find them at the next start. When a balancer took the
+    /// process for dead, it joins anew.
     ///
     /// # Errors
     ///
     /// The store says that another process took this one's place.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), RunError> {
         let mut stop = std::pin::pin!(stop);
-        let ended = poll_fn(|context| match stop.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Ok(())),
-            Poll::Pending => self.poll_turn(context, Intake::Open).map(Err),
-        });
-        // The loop has bounds of its own; tokio's would only cut its turns short.
-        let ended = tokio::task::unconstrained(ended).await;
-        ended?;
+        while self.serve(stop.as_mut()).await == Stopped::Fenced {
+            self = tokio::select! {
+                joined = self.join_anew() => joined?,
+                () = &mut stop => return Ok(()),
+            };
+        }
         let finishing = poll_fn(|context| self.poll_finished(context));
         let _ = tokio::time::timeout(STOP_WITHIN, finishing).await;
         let _ = tokio::time::timeout(STOP_WITHIN, self.leave()).await;
         Ok(())
     }
 
-    /// Takes turns until there is nothing to do; ready only when it must end.
-    fn poll_turn(&mut self, context: &mut Context<'_>, intake: Intake) -> Poll<RunError> {
+    /// Takes turns until `stop` is done or the store fences the process.
+    async fn serve(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> Stopped {
+        let stopped = poll_fn(|context| match stop.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Stopped::Asked),
+            Poll::Pending => self.poll_turn(context, Intake::Open),
+        });
+        // The loop has bounds of its own; tokio's would only cut its turns short.
+        tokio::task::unconstrained(stopped).await
+    }
+
+    /// Takes turns until there is nothing to do; ready only when it must stop.
+    fn poll_turn(&mut self, context: &mut Context<'_>, intake: Intake) -> Poll<Stopped> {
         for _ in 0..TURNS_MAX {
             let now = self.clock.now();
             let host = &mut self.host;
@@ -113,7 +145,7 @@ impl Pool {
             self.host.turn(now, context, &mut self.sockets);
             self.note_members(now);
             if self.host.is_fenced() {
-                return Poll::Ready(RunError::Fenced);
+                return Poll::Ready(Stopped::Fenced);
             }
             is_busy |= self.poll_sleep(context).is_ready();
             if !is_busy {
@@ -177,6 +209,7 @@ impl Pool {
             }
             Wish::SetTerms(domains, expires, done) => {
                 self.host.set_terms(&domains, expires);
+                self.shape.set_terms(&domains, expires);
                 // Whoever asked may have gone.
                 let _ = done.send(());
             }
@@ -210,6 +243,7 @@ impl Pool {
             transport: *self.sockets.transport.counters(),
             connections: self.sockets.transport.connections(),
             members: Arc::clone(self.host.members()),
+            rejoins: self.rejoins,
             is_ready: self.beaten.iter().all(is_fresh),
         }
     }

@@ -14,6 +14,7 @@
 mod beat;
 mod moved;
 mod outside;
+mod takeover;
 mod turn;
 
 use std::collections::BTreeMap;
@@ -225,7 +226,7 @@ impl Host {
         }
     }
 
-    /// Every member of the pool that has not left, as the last beat read it.
+    /// Every member of the pool that has not left, or has clients still, as the last beat read it.
     #[must_use]
     pub fn members(&self) -> &Arc<[Member]> {
         &self.members
@@ -264,6 +265,12 @@ impl Host {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.in_flight
+    }
+
+    /// How many operations the store has not answered, beats included.
+    #[must_use]
+    pub fn outstanding(&self) -> usize {
+        self.in_flight + self.beats.len()
     }
 
     /// Ends the host; the store is the caller's again.

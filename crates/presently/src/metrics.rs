@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use presently_pool::Member;
+use presently_pool::{Member, MemberState};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -34,6 +34,8 @@ pub struct Snapshot {
     pub connections: usize,
     /// The members of the pool, as the last beat read them.
     pub members: Arc<[Member]>,
+    /// How often the process was taken for dead and joined anew.
+    pub rejoins: u64,
     /// Whether the store has confirmed a beat of each member here within 1.5 s.
     pub is_ready: bool,
 }
@@ -72,6 +74,7 @@ impl Collector for Snapshot {
         write_all(&mut encoder, HOST, &self.host)?;
         write_all(&mut encoder, TRANSPORT, &self.transport)?;
         write_all(&mut encoder, LINKS, &self.links)?;
+        write_all(&mut encoder, POOL, self)?;
         if let Some(balancer) = &self.balancer {
             write_all(&mut encoder, BALANCER, balancer)?;
         }
@@ -145,7 +148,9 @@ fn write_gauges(
 
 fn write_gauge(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Result<(), fmt::Error> {
     let connections = i64::try_from(now.connections).unwrap_or(i64::MAX);
-    let members = i64::try_from(now.members.len()).unwrap_or(i64::MAX);
+    let present = now.members.iter();
+    let present = present.filter(|member| member.state != MemberState::Left);
+    let members = i64::try_from(present.count()).unwrap_or(i64::MAX);
     let gauges = [
         ("transport_connections", "Connections open", connections),
         ("pool_members", "Members that have not left", members),
@@ -187,6 +192,12 @@ const HOST: &[Metric<host::Counters>] = &[
     ),
     ("host_beats", "Beats sent to the store", |it| it.beats),
 ];
+
+const POOL: &[Metric<Snapshot>] = &[(
+    "pool_rejoins",
+    "Times the process was taken for dead and joined anew",
+    |it| it.rejoins,
+)];
 
 const TRANSPORT: &[Metric<presently_transport::Counters>] = &[
     (
@@ -347,6 +358,26 @@ const BALANCER: &[Metric<presently_balancer::Counters>] = &[
         "balancer_requests_handed_back",
         "Requests a server gave back",
         |it| it.handed_back,
+    ),
+    (
+        "balancer_requests_repeated",
+        "Requests sent again because their server died",
+        |it| it.requests_repeated,
+    ),
+    (
+        "balancer_requests_outdated",
+        "Requests of servers under an epoch that was over",
+        |it| it.requests_outdated,
+    ),
+    (
+        "balancer_lives_ended",
+        "Members that stood still and were ended",
+        |it| it.lives_ended,
+    ),
+    (
+        "balancer_clients_taken_over",
+        "Clients moved from members that ended or left",
+        |it| it.clients_taken_over,
     ),
     (
         "balancer_messages_undeliverable",

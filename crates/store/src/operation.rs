@@ -262,7 +262,7 @@ pub enum Outcome {
         beat: u64,
         /// The store's counter in the same snapshot.
         counter: u64,
-        /// Every member that has not left.
+        /// Every member that has not left, and those that have with clients still assigned.
         members: Vec<Member>,
     },
     /// See [`Operation::Show`].
@@ -292,7 +292,7 @@ pub enum Outcome {
         membership: Membership,
         /// The pool's key.
         key: [u8; 16],
-        /// Every member that has not left.
+        /// Every member that has not left, and those that have with clients still assigned.
         members: Vec<Member>,
     },
     /// See [`Operation::Status`].

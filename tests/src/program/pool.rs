@@ -1,12 +1,13 @@
 //! A pool of processes: a balancer and servers, a store in a directory of its own, free ports.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use presently_pool::Member as Row;
 use presently_sip::Aor;
 use presently_store::sqlite::{Inline, Settings};
-use presently_store::{Operation, Outcome, Store, Ticket};
+use presently_store::{Operation, Outcome, Refused, Store, Ticket};
 use serde_json::Value;
 
 use super::process::{Process, presently, run, until};
@@ -217,6 +218,60 @@ impl Pool {
         );
         assert!(matches!(moved, Outcome::Assigned(_)), "{moved:?}");
     }
+
+    /// Ends the present life of the member called `name`, as a balancer does that takes it for
+    /// dead.
+    pub fn end(&self, name: &str) {
+        let end = |member: &Row, others: &[Row]| Operation::End {
+            by: others.first().expect("somebody else").membership(),
+            member: member.membership(),
+            beat: member.beat,
+        };
+        self.until_done(name, end, |outcome| matches!(outcome, Outcome::Ended(true)));
+    }
+
+    /// Begins a life of the member called `name` over the one that runs, as another process would
+    /// that took it for dead.
+    pub fn take_name(&self, name: &str) {
+        let join = |member: &Row, _: &[Row]| Operation::Join {
+            name: Arc::clone(&member.name),
+            over: Some((member.incarnation, member.beat)),
+            role: member.role,
+            host: "elsewhere".into(),
+            pid: 1,
+            started: 1,
+            sip: None,
+            oob: None,
+            weight: 1,
+            seed: [0; 16],
+        };
+        self.until_done(name, join, |outcome| {
+            matches!(outcome, Outcome::Joined { .. })
+        });
+    }
+
+    /// Asks the store for something about a member as it stands, until no beat comes between.
+    fn until_done(
+        &self,
+        name: &str,
+        operation: impl Fn(&Row, &[Row]) -> Operation,
+        is_done: impl Fn(&Outcome) -> bool,
+    ) {
+        let path = self.place.path("pool.db");
+        let mut store = Inline::open(&path, &Settings::default()).expect("the pool's store");
+        until("a beat that stands", WITHIN, || {
+            let Outcome::Status(status) = ask(&mut store, Operation::Status) else {
+                panic!("no status");
+            };
+            let (of_it, others): (Vec<Row>, Vec<Row>) = status
+                .members
+                .into_iter()
+                .partition(|member| *member.name == *name);
+            let member = of_it.first().expect("a member of this name");
+            let result = try_ask(&mut store, operation(member, &others));
+            result.is_ok_and(|outcome| is_done(&outcome)).then_some(())
+        });
+    }
 }
 
 impl Member {
@@ -296,13 +351,16 @@ pub(super) fn aor(user: &str) -> Aor {
 }
 
 fn ask(store: &mut Inline, operation: Operation) -> Outcome {
+    try_ask(store, operation).expect("the store does what it is asked")
+}
+
+fn try_ask(store: &mut Inline, operation: Operation) -> Result<Outcome, Refused> {
     store.submit(&mut vec![(Ticket(0), operation)]);
     let mut done = Vec::new();
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     // Inline: what was submitted is done.
     let _ = store.poll(&mut context, &mut done);
-    let completion = done.pop().expect("inline");
-    completion.result.expect("the store does what it is asked")
+    done.pop().expect("inline").result
 }
 
 fn words(text: &str) -> impl Iterator<Item = String> + '_ {

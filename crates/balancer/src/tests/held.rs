@@ -3,21 +3,14 @@
 use std::time::Duration;
 
 use presently_pool::{Epoch, Kind, MemberState, Passage};
-use presently_sip::{Aor, Flow, Protocol};
+use presently_sip::Aor;
 use presently_store::{Operation, Outcome, Refused};
 
 use super::play::{
-    OTHER, PHONE, Play, SERVER, StoreMood, config, header, plain, register, request, response,
-    server,
+    ALICE, OTHER, PHONE, Play, SECOND, SERVER, StoreMood, config, header, plain, publish, register,
+    request, response, server, stream,
 };
 use crate::Config;
-
-const ALICE: &str = "sip:alice@example.com";
-const SECOND: Duration = Duration::from_secs(1);
-
-fn publish(cseq: u32) -> String {
-    request("PUBLISH", ALICE, &[&format!("CSeq: {cseq} PUBLISH")])
-}
 
 #[test]
 fn requests_of_one_client_go_on_in_order_and_repeats_are_absorbed() {
@@ -338,15 +331,6 @@ fn a_completion_nobody_waits_for_is_dropped() {
     let ticket = presently_store::Ticket(77);
     assert!(play.complete(ticket, Ok(Outcome::Done)).is_empty());
     assert_eq!(play.balancer.counters().completions_dropped, 1);
-}
-
-fn stream() -> Flow {
-    Flow {
-        protocol: Protocol::Tcp,
-        slot: 4,
-        generation: 2,
-        ..Flow::udp(1, PHONE.parse().unwrap())
-    }
 }
 
 /// A phone does not repeat what it sent over a stream.

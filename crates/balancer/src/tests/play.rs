@@ -17,6 +17,8 @@ use crate::{Balancer, Config, Domains, Listener, Outputs};
 pub(super) const SERVER: MemberId = MemberId(11);
 pub(super) const OTHER: MemberId = MemberId(12);
 pub(super) const BALANCER: MemberId = MemberId(3);
+pub(super) const ALICE: &str = "sip:alice@example.com";
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const PHONE: &str = "198.51.100.7:5070";
 pub(super) const KEY: [u8; 16] = [7; 16];
 
@@ -59,6 +61,8 @@ pub(super) struct Play {
     /// To which server the store assigns.
     pub(super) fewest: MemberId,
     pub(super) fenced: bool,
+    /// Who was said to have been moved, and where to.
+    pub(super) told: Vec<(Aor, MemberId)>,
     index: Index,
     out: Outputs,
     counter: u64,
@@ -129,9 +133,24 @@ pub(super) fn request(method: &str, uri: &str, lines: &[&str]) -> String {
     text + "Content-Length: 0\r\n\r\n"
 }
 
+/// Alice publishes about herself.
+pub(super) fn publish(cseq: u32) -> String {
+    request("PUBLISH", ALICE, &[&format!("CSeq: {cseq} PUBLISH")])
+}
+
 pub(super) fn register() -> String {
     let contact = "Contact: <sip:alice@198.51.100.7:5070>";
     request("REGISTER", "sip:example.com", &[contact])
+}
+
+/// A connection of that phone.
+pub(super) fn stream() -> Flow {
+    Flow {
+        protocol: Protocol::Tcp,
+        slot: 4,
+        generation: 2,
+        ..Flow::udp(1, PHONE.parse().unwrap())
+    }
 }
 
 /// A response to `request` as its receiver writes it.
@@ -181,6 +200,7 @@ impl Play {
             assigned: BTreeMap::new(),
             fewest: SERVER,
             fenced: false,
+            told: Vec::new(),
             index: Index::default(),
             out: Outputs::default(),
             counter: 100,
@@ -254,6 +274,13 @@ impl Play {
         sent
     }
 
+    /// A beat of the balancer was committed, and read this table.
+    pub(super) fn beaten(&mut self, members: &[Member]) -> Vec<Sent> {
+        self.balancer
+            .handle_beaten(self.now, members, &mut self.out);
+        self.settle()
+    }
+
     /// Lets time go on, timer by timer.
     pub(super) fn pass(&mut self, span: Duration) -> Vec<Sent> {
         let end = self.now.moment.after(span);
@@ -276,6 +303,9 @@ impl Play {
     pub(super) fn settle(&mut self) -> Vec<Sent> {
         self.asked.append(&mut self.out.operations);
         self.fenced |= std::mem::take(&mut self.out.fenced);
+        let moved = self.out.moved.drain(..);
+        self.told
+            .extend(moved.map(|(aor, assignment)| (aor, assignment.server)));
         let mut sent = Vec::new();
         if self.mood == StoreMood::Silent {
             return sent;

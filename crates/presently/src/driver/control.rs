@@ -6,7 +6,7 @@ use presently_balancer::Domains;
 use presently_presence::Expires;
 use tokio::sync::{mpsc, oneshot};
 
-use super::start;
+use super::shape;
 use crate::Config;
 use crate::metrics::Snapshot;
 
@@ -48,7 +48,7 @@ impl Control {
     /// pool has ended or is stuck for a second.
     pub async fn take_over(&self, config: &Config) -> Option<()> {
         let (done, is_done) = oneshot::channel();
-        let domains = start::domains(&config.domains);
+        let domains = shape::domains(&config.domains);
         let wish = Wish::SetTerms(domains, config.expires, done);
         let asking = async {
             self.wishes.send(wish).await.ok()?;

@@ -265,6 +265,21 @@ impl PoolLinks {
         }
     }
 
+    /// Closes every connection.
+    pub(super) fn close(self, transport: &mut Transport) {
+        for flow in self.links.iter().filter_map(Link::flow) {
+            transport.close(flow);
+        }
+    }
+
+    /// Goes on counting where `former` stopped; what was open there is closed.
+    pub(super) fn take_counters(&mut self, former: &Self) {
+        self.counters = former.counters;
+        let links = former.links.iter();
+        let open = links.filter(|link| matches!(link.state, State::Open { .. }));
+        self.counters.broken += u64::try_from(open.count()).unwrap_or_default();
+    }
+
     pub(super) fn counters(&self) -> &LinkCounters {
         &self.counters
     }

@@ -4,7 +4,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use presently_pool::{Incarnation, MemberState, Membership, Role};
+use presently_pool::{Incarnation, MemberId, MemberState, Membership, Role};
+use presently_sip::Moment;
 use presently_store::{Operation, Outcome, Refused, Store, Ticket};
 
 use super::start::StartError;
@@ -39,7 +40,6 @@ impl Joiner {
     pub(super) async fn join(
         &self,
         store: &mut dyn Store,
-        started: u64,
         formers: &[Former],
     ) -> Result<(Membership, [u8; 16]), StartError> {
         let operation = Operation::Join {
@@ -51,7 +51,7 @@ impl Joiner {
             role: self.role,
             host: host_name(),
             pid: std::process::id(),
-            started,
+            started: started(),
             sip: self.sip,
             oob: Some(self.oob),
             weight: self.weight,
@@ -71,12 +71,61 @@ impl Joiner {
     }
 }
 
+/// The members of a process in the lives they have joined in.
+pub(super) struct Joined {
+    pub(super) lives: Vec<Life>,
+    /// The pool's key.
+    pub(super) key: [u8; 16],
+    /// When the store was first asked.
+    pub(super) began: Moment,
+}
+
+/// One member of a process in its present life.
+pub(super) struct Life {
+    pub(super) membership: Membership,
+    pub(super) role: Role,
+    pub(super) name: Arc<str>,
+}
+
+impl Joined {
+    /// Nobody yet.
+    pub(super) fn at(began: Moment) -> Self {
+        Self {
+            lives: Vec::new(),
+            key: [0; 16],
+            began,
+        }
+    }
+
+    pub(super) fn add(&mut self, joiner: &Joiner, (membership, key): (Membership, [u8; 16])) {
+        self.key = key;
+        self.lives.push(Life {
+            membership,
+            role: joiner.role,
+            name: Arc::clone(&joiner.name),
+        });
+    }
+
+    /// The members by their ids.
+    pub(super) fn names(&self) -> Vec<(MemberId, Arc<str>)> {
+        let lives = self.lives.iter();
+        lives
+            .map(|life| (life.membership.member, Arc::clone(&life.name)))
+            .collect()
+    }
+
+    /// When the store confirmed a beat of each: never yet.
+    pub(super) fn beaten(&self, now: Moment) -> Vec<(u64, Moment)> {
+        vec![(0, now); self.lives.len()]
+    }
+}
+
 /// A life under the name of a joiner, as it was last seen.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Former {
-    name: Arc<str>,
-    incarnation: Incarnation,
-    beat: u64,
+    pub(super) name: Arc<str>,
+    pub(super) incarnation: Incarnation,
+    pub(super) beat: u64,
 }
 
 /// Waits until every former life of these names has left or stands still, and tells which stand;
@@ -104,7 +153,10 @@ pub(super) async fn wait_for_names(
 }
 
 /// The lives in the store of those of `joiners` that have one.
-async fn formers(store: &mut dyn Store, joiners: &[Joiner]) -> Result<Vec<Former>, StartError> {
+pub(super) async fn formers(
+    store: &mut dyn Store,
+    joiners: &[Joiner],
+) -> Result<Vec<Former>, StartError> {
     let status = match ask(store, Operation::Status).await {
         Ok(Outcome::Status(status)) => status,
         Ok(_) => return Err(StartError::Refused(Refused::Unavailable)),
@@ -130,7 +182,7 @@ fn host_name() -> Arc<str> {
 }
 
 /// When this process started, in the kernel's ticks; with the process id it names one process.
-pub(super) fn started() -> u64 {
+fn started() -> u64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // The second field is the program's name, and may hold spaces and brackets.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);

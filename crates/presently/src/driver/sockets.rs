@@ -66,6 +66,12 @@ impl Sockets {
         is_busy
     }
 
+    /// Begins with new links to other members: those of former lives are closed.
+    pub(super) fn replace_links(&mut self, mut links: PoolLinks) {
+        links.take_counters(&self.links);
+        std::mem::replace(&mut self.links, links).close(&mut self.transport);
+    }
+
     /// Does what time has come for.
     pub(super) fn handle_timeout(&mut self, now: Now) {
         let is_due = |due: Option<_>| due.is_some_and(|due| due <= now.moment);

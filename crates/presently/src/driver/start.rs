@@ -5,22 +5,19 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use presently_balancer::{Balancer, Domains, Listener};
-use presently_pool::{MemberId, Membership, Role};
-use presently_presence::{Secrets, Server};
-use presently_sip::{MacKey, Protocol};
+use presently_pool::Role;
+use presently_sip::Protocol;
 use presently_store::sqlite::{OpenError, Settings, Threaded};
 use presently_store::{Refused, Store};
 use presently_transport::{Arrivals, BindError, Listen, Transport};
 use tokio::net::UdpSocket;
 
-use super::links::PoolLinks;
-use super::members::{Joiner, started, wait_for_names};
+use super::members::{Joined, Joiner, wait_for_names};
 use super::oob::OobSockets;
+use super::shape::Shape;
 use super::sockets::Sockets;
 use super::{Clock, Control, Pool};
-use crate::config::{self, Config, MemberConfig};
-use crate::host::Host;
+use crate::config::{Config, MemberConfig};
 
 /// Where a pool listens, once the system has chosen what was left to it.
 #[derive(Clone, Debug, Default)]
@@ -104,77 +101,51 @@ impl Pool {
         let opened = open_sockets(&config).await?;
         let mut store: Box<dyn Store> = Box::new(open_store(&config)?);
         let formers = wait_for_names(store.as_mut(), &opened.joiners).await?;
-        let mut lives = Vec::new();
-        let mut pool_key = [0; 16];
-        let joining = clock.now().moment;
+        let mut joined = Joined::at(clock.now().moment);
         for joiner in &opened.joiners {
-            let (life, key) = joiner.join(store.as_mut(), started(), &formers).await?;
-            pool_key = key;
-            lives.push((life, joiner.role, Arc::clone(&joiner.name)));
+            joined.add(joiner, joiner.join(store.as_mut(), &formers).await?);
         }
-        let mut host = Host::new(clock.now(), store);
-        let shape = Shape::new(&config, &opened.addresses);
-        for (life, role, name) in &lives {
-            match role {
-                Role::Balancer => {
-                    let machine = shape.balancer(*life, pool_key, clock);
-                    host.add_balancer(machine, *life, pool_key);
-                }
-                Role::Server => {
-                    let machine = shape.server(*life, name, pool_key, clock);
-                    host.add_server(machine, pool_key);
-                }
-            }
-        }
-        host.set_joined(clock.now(), joining);
-        Ok(Self::assemble(
-            clock, host, opened, &lives, pool_key, &config,
-        ))
+        Ok(Self::assemble(clock, store, opened, &joined, config))
     }
 
     fn assemble(
         clock: Clock,
-        host: Host,
+        store: Box<dyn Store>,
         opened: Opened,
-        lives: &[(Membership, Role, Arc<str>)],
-        key: [u8; 16],
-        config: &Config,
+        joined: &Joined,
+        config: Config,
     ) -> Self {
-        let id = |life: &Membership| life.member;
-        let (oob, bound): (Vec<_>, Vec<_>) = opened.oob.into_iter().unzip();
-        let oob = lives.iter().map(|(life, ..)| id(life)).zip(oob);
-        let caller = lives.iter().find(|(_, role, _)| *role == Role::Balancer);
-        let link_listeners = (0..).skip(config.listen.len());
-        let linked = lives.iter().zip(&opened.joiners);
-        let linked = linked.filter(|(_, joiner)| joiner.sip.is_some());
-        let called = link_listeners.zip(linked.map(|((life, ..), _)| *life));
-        let links = PoolLinks::new(key, caller.map(|(life, ..)| *life), called.collect());
+        let (sockets, bound): (Vec<_>, Vec<_>) = opened.oob.into_iter().unzip();
+        let oob = joined.lives.iter().map(|life| life.membership.member);
+        let oob = oob.zip(sockets);
         let (control, wishes) = Control::new();
         let listen = config.listen.iter().zip(&opened.addresses);
         let members = opened.joiners.iter().zip(bound);
         let now = clock.now().moment;
+        let addresses = Addresses {
+            listen: listen.map(|(listen, at)| (listen.protocol, *at)).collect(),
+            admin: None,
+            members: members
+                .map(|(joiner, oob)| (Arc::clone(&joiner.name), oob, joiner.sip))
+                .collect(),
+        };
+        let shape = Shape::new(config, &opened.addresses);
         Self {
-            own: lives
-                .iter()
-                .map(|(life, _, name)| (life.member, Arc::clone(name)))
-                .collect::<Vec<(MemberId, Arc<str>)>>(),
-            beaten: vec![(0, now); lives.len()],
+            own: joined.names(),
+            beaten: joined.beaten(now),
             sockets: Sockets {
                 transport: opened.transport,
                 arrivals: Arrivals::default(),
-                links,
+                links: shape.links(joined, &opened.joiners),
                 oob: OobSockets::new(oob.collect()),
                 clock,
             },
-            addresses: Addresses {
-                listen: listen.map(|(listen, at)| (listen.protocol, *at)).collect(),
-                admin: None,
-                members: members
-                    .map(|(joiner, oob)| (Arc::clone(&joiner.name), oob, joiner.sip))
-                    .collect(),
-            },
+            addresses,
             sleep: Box::pin(tokio::time::sleep_until(clock.instant(now))),
-            host,
+            host: shape.host(clock, store, joined),
+            joiners: opened.joiners,
+            shape,
+            rejoins: 0,
             clock,
             wishes,
             control,
@@ -235,82 +206,3 @@ fn open_store(config: &Config) -> Result<Threaded, StartError> {
         source,
     })
 }
-
-/// What all machines of a process are told.
-struct Shape<'a> {
-    config: &'a Config,
-    listeners: Vec<Listener>,
-    own_ports: Arc<[u16]>,
-}
-
-impl<'a> Shape<'a> {
-    fn new(config: &'a Config, addresses: &[SocketAddr]) -> Self {
-        let listeners = config.listen.iter().zip(addresses);
-        let listeners: Vec<_> = listeners
-            .map(|(listen, bound)| listener(listen, *bound))
-            .collect();
-        let ports = listeners
-            .iter()
-            .flat_map(|listener| [listener.advertised_port, listener.bound.port()]);
-        let mut own_ports: Vec<u16> = ports.chain([DEFAULT_PORT]).collect();
-        own_ports.sort_unstable();
-        own_ports.dedup();
-        Self {
-            config,
-            listeners,
-            own_ports: own_ports.into(),
-        }
-    }
-
-    fn balancer(&self, life: Membership, key: [u8; 16], clock: Clock) -> Balancer {
-        let packages = &self.config.packages;
-        let names: Vec<_> = packages.names().map(ToString::to_string).collect();
-        let types: Vec<_> = packages
-            .iter()
-            .flat_map(|package| package.content_types().iter().copied())
-            .collect();
-        let config = presently_balancer::Config {
-            domains: domains(&self.config.domains),
-            listeners: self.listeners.clone(),
-            allow_events: names.join(", ").into(),
-            accept: types.join(", ").into(),
-            ..presently_balancer::Config::default()
-        };
-        Balancer::new(config, life, MacKey::new(key), clock.now())
-    }
-
-    fn server(&self, life: Membership, name: &str, key: [u8; 16], clock: Clock) -> Server {
-        let packages = Arc::clone(&self.config.packages);
-        let mut config = presently_presence::Config::new(name, packages);
-        config.own_ports = Arc::clone(&self.own_ports);
-        config.expires = self.config.expires;
-        let secrets = Secrets {
-            pool: key,
-            seed: rand::random(),
-        };
-        Server::new(clock.now(), life, config, &secrets)
-    }
-}
-
-/// As a balancer is told them: none listed is any.
-pub(super) fn domains(names: &[String]) -> Domains {
-    if names.is_empty() {
-        return Domains::Any;
-    }
-    let names = names.iter().map(|name| name.as_str().into());
-    Domains::Listed(names.collect())
-}
-
-fn listener(listen: &config::Listen, bound: SocketAddr) -> Listener {
-    let advertise = listen.advertise.as_ref();
-    let host = advertise.map_or_else(|| bound.ip().to_string(), |it| it.host.clone());
-    Listener {
-        protocol: listen.protocol,
-        advertised_host: host.into(),
-        advertised_port: advertise.and_then(|it| it.port).unwrap_or(bound.port()),
-        bound,
-    }
-}
-
-/// SIP's own port: never part of an address of record (RFC 3261 §19.1.2).
-const DEFAULT_PORT: u16 = 5060;

@@ -56,6 +56,7 @@ impl Host {
             Ok(Outcome::Beaten { members, .. }) => {
                 self.speak(now, beat);
                 self.set_members(now, &members);
+                self.look_for_standstill(now, beat.member, &members);
             }
             Err(Refused::Fenced) => self.is_fenced = true,
             Ok(_) | Err(_) => {}
@@ -92,6 +93,7 @@ impl Host {
         if *self.members == *members {
             return;
         }
+        self.sweep_after(members);
         self.members = members.into();
         let alive = members
             .iter()

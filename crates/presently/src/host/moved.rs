@@ -25,7 +25,7 @@ impl Host {
             };
             let mut moved = std::mem::take(&mut hosted.out.moved);
             for (client, assignment) in moved.drain(..) {
-                self.tell_moved(&client, assignment);
+                self.tell_moved(&client, assignment, |_| true);
             }
             if let Some(hosted) = self.servers.get_mut(place) {
                 hosted.out.moved = moved;
@@ -33,8 +33,13 @@ impl Host {
         }
     }
 
-    /// Tells every member out of band that a client has another server.
-    pub(super) fn tell_moved(&mut self, client: &Aor, assignment: Assignment) {
+    /// Tells the living members that `is_told` names that a client has another server.
+    pub(super) fn tell_moved(
+        &mut self,
+        client: &Aor,
+        assignment: Assignment,
+        is_told: impl Fn(MemberId) -> bool,
+    ) {
         let Assignment { server, epoch, .. } = assignment;
         if let Some(hosted) = &mut self.balancer {
             hosted.machine.handle_moved(client, server, epoch);
@@ -47,7 +52,7 @@ impl Host {
         let alive = self
             .members
             .iter()
-            .filter(|one| one.state == MemberState::Alive);
+            .filter(|one| one.state == MemberState::Alive && is_told(one.id));
         for member in alive {
             links.machine.moved(member.id, client, server, epoch);
         }

@@ -251,6 +251,7 @@ impl Host {
                         .handle_completion(now, completion, &mut hosted.out);
                 }
                 self.is_fenced |= self.balancer.as_ref().is_some_and(|one| one.out.fenced);
+                self.tell_taken_over();
                 self.forward(now, None);
             }
             server => {

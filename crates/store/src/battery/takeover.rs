@@ -93,7 +93,10 @@ fn clients_stay_where_nobody_can_take_them(store: Box<dyn Store>) {
     assert!(pool.ask(Operation::Leave { by: a }).is_ok());
     assert_eq!(pool.take_over(a.member), (Vec::new(), 1));
     let b = pool.join("b");
+    let is_listed = |pool: &mut Pool| pool.beat(b, None).1.iter().any(|row| row.id == a.member);
+    assert!(is_listed(&mut pool), "somebody waits for another server");
     let (moved, left) = pool.take_over(a.member);
+    assert!(!is_listed(&mut pool), "it has left, and so have all");
     assert_eq!((moved.len(), left), (1, 0), "one that has left gives too");
     assert_eq!(pool.assign("alice").map(|held| held.server), Some(b.member));
 }

@@ -132,10 +132,10 @@ fn forget_told(connection: &Connection, server: MemberId, settled: u64) -> rusql
     Ok(())
 }
 
-/// Every member that has not left.
+/// Every member that has not left, and those whose clients wait for another server.
 fn present(batch: &Batch<'_>) -> Vec<Member> {
     let members = batch.members().iter();
-    let present = members.filter(|member| member.state != MemberState::Left);
+    let present = members.filter(|member| member.state != MemberState::Left || member.clients > 0);
     present.cloned().collect()
 }
 

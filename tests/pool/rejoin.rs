@@ -1,0 +1,118 @@
+//! Goal: a process that was taken for dead comes back as a fresh member, and no phone notices.
+//! Method: its life is ended in the store while it runs, as a balancer does it that has not seen its
+//! beat.
+
+use std::time::Duration;
+
+use presently_agent::{Event, SubscriptionId};
+use presently_tests::program::{Member, Plan, Pool, Town, until};
+
+struct Watched {
+    pool: Pool,
+    town: Town,
+    alice: usize,
+    bob: usize,
+    watch: SubscriptionId,
+}
+
+/// Bob, over TCP, watches alice, over UDP.
+fn watched() -> Watched {
+    let pool = Pool::with(&Plan {
+        file: "log_level = \"info\"\n".to_owned(),
+        ..Plan::default()
+    });
+    let mut town = Town::default();
+    let alice = town.udp("alice", pool.udp());
+    let bob = town.tcp("bob", pool.tcp());
+    town.register(alice);
+    town.register(bob);
+    let watch = town.watch(bob, "alice");
+    town.publish(alice, true, "before");
+    town.until_shown(bob, watch, true, "before");
+    Watched {
+        pool,
+        town,
+        alice,
+        bob,
+        watch,
+    }
+}
+
+fn until_rejoined(member: &Member) {
+    until("the member to join anew", Duration::from_secs(10), || {
+        (member.metrics().get("pool_rejoins") == 1).then_some(())
+    });
+    let said = member.process.as_ref().expect("it runs").said();
+    for line in ["fenced", "joined anew"] {
+        let lines = said.iter().filter(|said| said.contains(line)).count();
+        assert_eq!(lines, 1, "{line}: {said:?}");
+    }
+}
+
+impl Watched {
+    /// Alice publishes, and bob sees it in the dialog he has had.
+    fn go_on(&mut self) {
+        let Self { town, alice, .. } = self;
+        town.publish(*alice, true, "after");
+        town.until_shown(self.bob, self.watch, true, "after");
+        let is_anew = |event: &Event| {
+            matches!(
+                event,
+                Event::SubscriptionEnded { .. }
+                    | Event::OutOfOrder { .. }
+                    | Event::PublishFailed { .. }
+            )
+        };
+        for phone in [self.alice, self.bob] {
+            let phone = self.town.phone(phone);
+            assert_eq!(phone.count(is_anew), 0, "{:?}", phone.events);
+        }
+    }
+}
+
+#[test]
+fn a_server_whose_life_was_ended_joins_anew_and_its_clients_are_notified() {
+    let mut play = watched();
+    let homes = ["alice", "bob"].map(|user| play.pool.server_of(user));
+    for home in &homes {
+        play.pool.end(home);
+        until_rejoined(play.pool.server(home));
+        if homes[0] == homes[1] {
+            break;
+        }
+    }
+    play.go_on();
+    play.pool.wait();
+    let status = play.pool.status();
+    for row in status["members"].as_array().expect("a list") {
+        assert_eq!(row["state"], "alive", "{row}");
+    }
+}
+
+#[test]
+fn a_balancer_whose_life_was_ended_joins_anew_with_its_connections() {
+    let mut play = watched();
+    let accepted = |play: &Watched| {
+        let metrics = play.pool.balancer.metrics();
+        metrics.get("transport_connections_accepted")
+    };
+    let before = accepted(&play);
+    play.pool.end("b1");
+    until_rejoined(&play.pool.balancer);
+    play.go_on();
+    assert_eq!(accepted(&play), before, "bob's connection is the same");
+}
+
+#[test]
+fn a_process_whose_name_another_has_taken_ends_with_one_line() {
+    let mut pool = Pool::start();
+    pool.take_name("s2");
+    let member = pool.servers.iter_mut().find(|member| member.name == "s2");
+    let process = member.and_then(|member| member.process.as_mut());
+    let process = process.expect("it runs");
+    let ended = process.ended(Duration::from_secs(10));
+    assert!(!ended.success(), "{ended}");
+    let said = process.said();
+    let about: Vec<_> = said.iter().filter(|line| line.contains("s2 now")).collect();
+    assert_eq!(about.len(), 1, "{said:?}");
+}
