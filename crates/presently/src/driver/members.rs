@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use presently_pool::{Incarnation, MemberState, Membership, Role};
+use presently_store::sqlite::Process;
 use presently_store::{Operation, Outcome, Refused, Store, Ticket};
 
 use super::start::StartError;
@@ -39,9 +40,9 @@ impl Joiner {
     pub(super) async fn join(
         &self,
         store: &mut dyn Store,
-        started: u64,
         formers: &[Former],
     ) -> Result<(Membership, [u8; 16]), StartError> {
+        let process = Process::own();
         let operation = Operation::Join {
             name: Arc::clone(&self.name),
             over: formers
@@ -49,9 +50,9 @@ impl Joiner {
                 .find(|former| former.name == self.name)
                 .map(|former| (former.incarnation, former.beat)),
             role: self.role,
-            host: host_name(),
-            pid: std::process::id(),
-            started,
+            host: process.host,
+            pid: process.pid,
+            started: process.started,
             sip: self.sip,
             oob: Some(self.oob),
             weight: self.weight,
@@ -123,25 +124,6 @@ async fn formers(store: &mut dyn Store, joiners: &[Joiner]) -> Result<Vec<Former
     Ok(formers.collect())
 }
 
-/// The host's name, for people who read the table of members.
-fn host_name() -> Arc<str> {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
-    name.unwrap_or_default().trim().into()
-}
-
-/// When this process started, in the kernel's ticks; with the process id it names one process.
-pub(super) fn started() -> u64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The second field is the program's name, and may hold spaces and brackets.
-    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-    let field = fields.split_ascii_whitespace().nth(STARTED_FIELD);
-    field
-        .and_then(|ticks| ticks.parse().ok())
-        .unwrap_or_default()
-}
-
-/// `starttime` is the twenty-second field, the nineteenth behind the name.
-const STARTED_FIELD: usize = 19;
 /// After the first look, 250 ms apart: the 1.5 s after which a member counts as dead, and one more.
 const STANDSTILL_LOOKS: usize = 7;
 const LOOK_EVERY: Duration = Duration::from_millis(250);

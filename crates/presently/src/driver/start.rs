@@ -15,7 +15,7 @@ use presently_transport::{Arrivals, BindError, Listen, Transport};
 use tokio::net::UdpSocket;
 
 use super::links::PoolLinks;
-use super::members::{Joiner, started, wait_for_names};
+use super::members::{Joiner, wait_for_names};
 use super::oob::OobSockets;
 use super::sockets::Sockets;
 use super::{Clock, Control, Pool};
@@ -102,13 +102,15 @@ impl Pool {
     pub async fn open(config: Config) -> Result<Self, StartError> {
         let clock = Clock::new();
         let opened = open_sockets(&config).await?;
-        let mut store: Box<dyn Store> = Box::new(open_store(&config)?);
+        let store = open_store(&config)?;
+        let store_lock = store.lock_counters();
+        let mut store: Box<dyn Store> = Box::new(store);
         let formers = wait_for_names(store.as_mut(), &opened.joiners).await?;
         let mut lives = Vec::new();
         let mut pool_key = [0; 16];
         let joining = clock.now().moment;
         for joiner in &opened.joiners {
-            let (life, key) = joiner.join(store.as_mut(), started(), &formers).await?;
+            let (life, key) = joiner.join(store.as_mut(), &formers).await?;
             pool_key = key;
             lives.push((life, joiner.role, Arc::clone(&joiner.name)));
         }
@@ -127,9 +129,9 @@ impl Pool {
             }
         }
         host.set_joined(clock.now(), joining);
-        Ok(Self::assemble(
-            clock, host, opened, &lives, pool_key, &config,
-        ))
+        let mut pool = Self::assemble(clock, host, opened, &lives, pool_key, &config);
+        pool.store_lock = store_lock;
+        Ok(pool)
     }
 
     fn assemble(
@@ -174,6 +176,7 @@ impl Pool {
                     .collect(),
             },
             sleep: Box::pin(tokio::time::sleep_until(clock.instant(now))),
+            store_lock: Arc::default(),
             host,
             clock,
             wishes,
