@@ -24,6 +24,7 @@ use std::time::Duration;
 use presently_pool::MemberId;
 use presently_sip::{Moment, Now};
 use presently_store::Operation;
+use presently_store::sqlite::LockCounters;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
@@ -58,6 +59,7 @@ pub struct Pool {
     wishes: mpsc::Receiver<Wish>,
     control: Control,
     addresses: Addresses,
+    store_lock: Arc<LockCounters>,
 }
 
 /// Why a running pool ended without being asked.
@@ -240,6 +242,7 @@ impl Pool {
             host: *self.host.counters(),
             links: *self.sockets.links.counters(),
             oob_datagrams_unsent: self.sockets.oob.unsent(),
+            store_lock: Arc::clone(&self.store_lock),
             transport: *self.sockets.transport.counters(),
             connections: self.sockets.transport.connections(),
             members: Arc::clone(self.host.members()),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use presently_pool::{Member, MemberState};
+use presently_store::sqlite::LockCounters;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub links: LinkCounters,
     /// Out-of-band datagrams that could not be sent.
     pub oob_datagrams_unsent: u64,
+    /// Who kept the lock of the store's file.
+    pub store_lock: Arc<LockCounters>,
     /// The SIP sockets.
     pub transport: presently_transport::Counters,
     /// Connections open now.
@@ -75,6 +78,7 @@ impl Collector for Snapshot {
         write_all(&mut encoder, TRANSPORT, &self.transport)?;
         write_all(&mut encoder, LINKS, &self.links)?;
         write_all(&mut encoder, POOL, self)?;
+        write_all(&mut encoder, STORE_LOCK, &self.store_lock)?;
         if let Some(balancer) = &self.balancer {
             write_all(&mut encoder, BALANCER, balancer)?;
         }
@@ -285,6 +289,19 @@ const LINKS: &[Metric<LinkCounters>] = &[
         "link_messages_dropped",
         "Messages for a member without a link",
         |it| it.messages_dropped,
+    ),
+];
+
+const STORE_LOCK: &[Metric<LockCounters>] = &[
+    (
+        "store_members_killed",
+        "Paused members that kept the lock of the store's file and were killed",
+        LockCounters::killed,
+    ),
+    (
+        "store_lock_alarms",
+        "Times another process kept the lock of the store's file for 750 ms",
+        LockCounters::kept,
     ),
 ];
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use presently_pool::{Incarnation, MemberId, MemberState, Membership, Role};
 use presently_sip::Moment;
+use presently_store::sqlite::Process;
 use presently_store::{Operation, Outcome, Refused, Store, Ticket};
 
 use super::start::StartError;
@@ -42,6 +43,7 @@ impl Joiner {
         store: &mut dyn Store,
         formers: &[Former],
     ) -> Result<(Membership, [u8; 16]), StartError> {
+        let process = Process::own();
         let operation = Operation::Join {
             name: Arc::clone(&self.name),
             over: formers
@@ -49,9 +51,9 @@ impl Joiner {
                 .find(|former| former.name == self.name)
                 .map(|former| (former.incarnation, former.beat)),
             role: self.role,
-            host: host_name(),
-            pid: std::process::id(),
-            started: started(),
+            host: process.host,
+            pid: process.pid,
+            started: process.started,
             sip: self.sip,
             oob: Some(self.oob),
             weight: self.weight,
@@ -175,25 +177,6 @@ pub(super) async fn formers(
     Ok(formers.collect())
 }
 
-/// The host's name, for people who read the table of members.
-fn host_name() -> Arc<str> {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
-    name.unwrap_or_default().trim().into()
-}
-
-/// When this process started, in the kernel's ticks; with the process id it names one process.
-fn started() -> u64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The second field is the program's name, and may hold spaces and brackets.
-    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-    let field = fields.split_ascii_whitespace().nth(STARTED_FIELD);
-    field
-        .and_then(|ticks| ticks.parse().ok())
-        .unwrap_or_default()
-}
-
-/// `starttime` is the twenty-second field, the nineteenth behind the name.
-const STARTED_FIELD: usize = 19;
 /// After the first look, 250 ms apart: the 1.5 s after which a member counts as dead, and one more.
 const STANDSTILL_LOOKS: usize = 7;
 const LOOK_EVERY: Duration = Duration::from_millis(250);

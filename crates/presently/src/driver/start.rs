@@ -99,13 +99,17 @@ impl Pool {
     pub async fn open(config: Config) -> Result<Self, StartError> {
         let clock = Clock::new();
         let opened = open_sockets(&config).await?;
-        let mut store: Box<dyn Store> = Box::new(open_store(&config)?);
+        let store = open_store(&config)?;
+        let store_lock = store.lock_counters();
+        let mut store: Box<dyn Store> = Box::new(store);
         let formers = wait_for_names(store.as_mut(), &opened.joiners).await?;
         let mut joined = Joined::at(clock.now().moment);
         for joiner in &opened.joiners {
             joined.add(joiner, joiner.join(store.as_mut(), &formers).await?);
         }
-        Ok(Self::assemble(clock, store, opened, &joined, config))
+        let mut pool = Self::assemble(clock, store, opened, &joined, config);
+        pool.store_lock = store_lock;
+        Ok(pool)
     }
 
     fn assemble(
@@ -146,6 +150,7 @@ impl Pool {
             joiners: opened.joiners,
             shape,
             rejoins: 0,
+            store_lock: Arc::default(),
             clock,
             wishes,
             control,

@@ -236,11 +236,7 @@ impl LockCounters {
 
     fn count_kept(&self, holder: &Holder) {
         self.kept.fetch_add(1, Ordering::Relaxed);
-        let now = WallTime(self.now.load(Ordering::Relaxed));
-        let told = WallTime(self.told.load(Ordering::Relaxed));
-        // Both ways: a clock that was set back must not silence it.
-        if told == WallTime(0) || now.since(told) >= TELL_EVERY || now < told {
-            self.told.store(now.0.max(1), Ordering::Relaxed);
+        if self.is_line_due() {
             let pid = match holder {
                 Holder::Known(process) => Some(process.pid),
                 Holder::Unknown => None,
@@ -251,6 +247,18 @@ impl LockCounters {
             );
         }
     }
+
+    /// Whether a line was last written a minute ago or more; then the next minute begins.
+    fn is_line_due(&self) -> bool {
+        let now = WallTime(self.now.load(Ordering::Relaxed));
+        let told = WallTime(self.told.load(Ordering::Relaxed));
+        // A clock that was set back must not silence it.
+        let is_due = told == WallTime(0) || now.since(told) >= TELL_EVERY || now < told;
+        if is_due {
+            self.told.store(now.0, Ordering::Relaxed);
+        }
+        is_due
+    }
 }
 
 /// Where `SQLite` locks for writing: `WAL_WRITE_LOCK`, the first lock byte of the index of the log
@@ -260,3 +268,27 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// 750 ms: as long as three beats.
 const LOOKS: u32 = 15;
 const TELL_EVERY: Duration = Duration::from_mins(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_come_a_minute_apart_and_everything_is_counted() {
+        let counters = LockCounters::default();
+        let lines = [100, 101, 159, 160, 161, 90, 91, 150].map(|secs| {
+            counters.note(WallTime(secs * 1_000_000));
+            counters.count_kept(&Holder::Unknown);
+            counters.told.load(Ordering::Relaxed) / 1_000_000
+        });
+        assert_eq!(lines, [100, 100, 100, 160, 160, 90, 90, 150]);
+        assert_eq!(counters.kept(), 8);
+    }
+
+    #[test]
+    fn who_holds_no_lock_is_not_found() {
+        let file = Arc::new(File::open(std::env::current_exe().unwrap()).unwrap());
+        assert_eq!(Lock::Turn(Arc::clone(&file)).holder(), None);
+        assert_eq!(Lock::Write(file).holder(), None);
+    }
+}
