@@ -37,8 +37,8 @@ pub(crate) enum Rule {
     Sweep,
     /// A sweep compares the clients assigned here with the actors in memory.
     SweepCompares,
-    /// What `settled` says of a client counts only if the client was there, under its present epoch,
-    /// in the sweep's snapshot.
+    /// What `settled` says of a client counts only if the client was there, under its present
+    /// epoch, in the sweep's snapshot.
     ToldForgotten,
     /// A client's move notes, in its own transaction, what the former server had settled.
     ToldKept,
