@@ -56,7 +56,8 @@ impl Notifier {
             let holds = if owing.owed {
                 live.is_marking
             } else {
-                !live.row.owed
+                // An older word than the mark that is being made: the store must not hear it last.
+                !live.row.owed && !live.is_marking
             };
             if live.is_frozen {
                 // The row is being written: with it what is owed.

@@ -402,3 +402,29 @@ fn an_answer_with_another_key_is_nobodys() {
     let (sent, _) = play.run(600);
     assert_eq!(sent.len(), 1, "it is still unanswered");
 }
+
+/// An answer clears the note of an owed NOTIFY; a newer version is noted again before that clearing
+/// was written. The store must end with the newer word, for the counter is settled on it.
+#[test]
+fn a_note_of_an_owed_notify_outlives_the_clearing_of_an_older_one() {
+    let mut play = Play::new();
+    let slot = play.subscribed();
+    let first = play.take().pop().expect("the first NOTIFY");
+    let row = play.notifier.get(slot).map(|live| live.row.owed);
+    assert_eq!(row, Some(true), "its SUBSCRIBE noted it");
+    assert!(play.notifier.hear(&resource(), Version(2)));
+    assert!(play.notifier.settling.close(10));
+    play.answer(&first, 200, None);
+    play.learn(2);
+    let closing = play.notifier.settling.closing().expect("it is not told");
+    play.notifier.owe(closing);
+    let mut is_owed = true;
+    while play.notifier.has_owing() {
+        for owing in play.notifier.take_owing(8) {
+            is_owed = owing.owed;
+            play.notifier.note_owing(owing, true);
+        }
+    }
+    assert_eq!(play.notifier.settling.settled(), Some(10));
+    assert!(is_owed, "version 2 is unanswered");
+}
