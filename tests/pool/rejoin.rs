@@ -1,6 +1,6 @@
 //! Goal: a process that was taken for dead comes back as a fresh member, and no phone notices.
-//! Method: its life is ended in the store while it runs, as a balancer does it that has not seen its
-//! beat.
+//! Method: its life is ended in the store while it runs, as a balancer does it that has not seen
+//! its beat.
 
 use std::time::Duration;
 

@@ -26,8 +26,8 @@ pub struct Config {
     pub waiting_per_client_max: usize,
     /// Assignments remembered; at the bound the oldest goes, and is asked for again when needed.
     pub cache_max: usize,
-    /// Requests over streams, or to a server in doubt, remembered until they are answered; at the bound the oldest is not
-    /// repeated when its server dies.
+    /// Requests over streams, or to a server in doubt, remembered until they are answered; at the
+    /// bound the oldest is not repeated when its server dies.
     pub unanswered_max: usize,
     /// The bytes those may hold together; one more is not remembered.
     pub unanswered_bytes_max: usize,

@@ -87,8 +87,8 @@ impl Unanswered {
         entries.any(|entry| !lives(entry.server))
     }
 
-    /// Takes out the requests that went to a life that has ended, oldest first, without those whose phone
-    /// has given up.
+    /// Takes out the requests that went to a life that has ended, oldest first, without those whose
+    /// phone has given up.
     pub(crate) fn orphans(
         &mut self,
         now: Moment,
