@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use presently_pool::{MemberId, MemberState, Role};
 use presently_store::{Operation, Outcome};
 use presently_tests::world::World;
 
@@ -48,6 +49,51 @@ fn what_may_not_have_been_told_is_told_after_a_restart() {
         let shown = world.phones[bob].shows(id);
         assert_eq!(shown, Some((true, "in flight".to_owned())));
         assert_lawful(&mut world);
+    }
+}
+
+/// A server that dies as soon as it has joined gets the next logon; its process never says a word.
+#[test]
+fn the_client_of_a_dead_server_is_answered_by_another_within_three_seconds() {
+    for arrangement in BOTH {
+        let mut world = World::new(10, 2, arrangement);
+        log_on(&mut world, "alice");
+        log_on(&mut world, "bob");
+        let dead = join_and_die(&mut world);
+        world.run_for(Duration::from_millis(600));
+        let carol = world.add_phone("carol");
+        world.with_phone(carol, |phone, now| phone.register(now, 3600));
+        world.run_for(SOON);
+        assert_eq!(server(&mut world, "carol"), dead, "nobody knows yet");
+        world.run_for(Duration::from_millis(2_300));
+        let state = world.show("carol").expect("the store knows her");
+        assert_eq!(state.bindings.len(), 1, "{arrangement:?}");
+        assert_ne!(server(&mut world, "carol"), dead);
+        let counters = world.hosts().find_map(|host| host.balancer());
+        let counters = *counters.expect("there is one").counters();
+        assert_eq!(counters.lives_ended, 1);
+        assert_eq!(counters.clients_taken_over, 1);
+        let row = member(&mut world, dead);
+        assert_eq!((row.state, row.clients), (MemberState::Ended, 0));
+    }
+}
+
+fn join_and_die(world: &mut World) -> MemberId {
+    let joining = Operation::Join {
+        name: "s9".into(),
+        over: None,
+        role: Role::Server,
+        host: "simulation".into(),
+        pid: 9,
+        started: 9,
+        sip: None,
+        oob: None,
+        weight: 1,
+        seed: [9; 16],
+    };
+    match world.ask(joining) {
+        Outcome::Joined { membership, .. } => membership.member,
+        outcome => panic!("it did not join: {outcome:?}"),
     }
 }
 
