@@ -39,7 +39,8 @@ pub enum Kind {
 pub struct Passage {
     /// What the message is on the link.
     pub kind: Kind,
-    /// The client the request is routed by; absent on responses to servers and requests to phones.
+    /// The client the request is routed by, or whose dialog a NOTIFY belongs to; absent on
+    /// responses and on other requests to phones.
     pub client: Option<(ClientId, Aor)>,
     /// The epoch the sender believes in.
     pub epoch: Epoch,

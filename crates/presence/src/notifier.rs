@@ -26,6 +26,7 @@ pub(crate) use self::live::{Ending, Entrance, Live};
 pub(crate) use self::owing::Owing;
 pub(crate) use self::resource::{Reading, Resource};
 pub(crate) use self::settling::{Round, Settling};
+use crate::actor::Actor;
 use crate::branch::Branch;
 use crate::package::Packages;
 use crate::{Counters, Outputs, Timer};
@@ -47,6 +48,7 @@ pub(crate) enum Wish {
 
 /// What the notifier needs of its server while it works.
 pub(crate) struct Bench<'a> {
+    pub(crate) actors: &'a Slab<Actor>,
     pub(crate) now: Now,
     pub(crate) out: &'a mut Outputs,
     pub(crate) wheel: &'a mut Wheel<Timer>,

@@ -40,11 +40,11 @@ pub struct ToBalancer {
     pub balancer: MemberId,
     /// What the message is.
     pub kind: Kind,
-    /// Whose request it is, for one handed back.
+    /// Whose request it is: one handed back, or a NOTIFY in one of its dialogs.
     pub client: Option<(ClientId, Aor)>,
     /// By which flow a request leaves the pool.
     pub flow: Option<FlowToken>,
-    /// The epoch this server knows, for a request handed back.
+    /// The epoch this server knows of that client.
     pub epoch: Epoch,
     /// The head (or all of it): a span of [`Outputs::text`].
     pub head: Range<usize>,

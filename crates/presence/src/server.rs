@@ -435,6 +435,7 @@ impl Server {
         work: impl FnOnce(&mut Notifier, &mut Bench<'_>) -> R,
     ) -> R {
         let mut bench = Bench {
+            actors: &self.actors,
             now,
             out,
             wheel: &mut self.wheel,

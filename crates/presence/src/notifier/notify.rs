@@ -55,12 +55,14 @@ pub(super) fn resend(slot: SubscriptionSlot, live: &Live, bench: &mut Bench<'_>)
     let start = bench.out.text.len();
     let body = write(slot, live, sent, bench);
     let (balancer, flow) = live.flow();
+    // With its epoch, so that a balancer drops what comes too late from a former owner.
+    let owner = live.actor.and_then(|actor| bench.actors.get(actor));
     bench.out.to_balancers.push(ToBalancer {
         balancer,
         kind: Kind::Forward,
-        client: None,
+        client: owner.map(|actor| (actor.client, actor.aor.clone())),
         flow,
-        epoch: Epoch::default(),
+        epoch: owner.map_or(Epoch::default(), |actor| actor.epoch),
         head: start..bench.out.text.len(),
         body,
     });

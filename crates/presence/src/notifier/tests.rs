@@ -51,6 +51,7 @@ impl Play {
 
     fn with<R>(&mut self, work: impl FnOnce(&mut Notifier, &mut Bench<'_>) -> R) -> R {
         let mut bench = Bench {
+            actors: &Slab::new(),
             now: self.now,
             out: &mut self.out,
             wheel: &mut self.wheel,
