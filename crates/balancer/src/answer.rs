@@ -33,7 +33,7 @@ impl Balancer {
         };
         self.counters.answered += 1;
         self.counters.unavailable += u64::from(status == 503);
-        self.sign_to_tag(request);
+        let drawn = self.sign_to_tag(request);
         let edits = Edits {
             source: Some(flow.remote),
             ..Edits::default()
@@ -63,7 +63,9 @@ impl Balancer {
                 response.header("Allow", ALLOW);
             }
             Answer::Refused(Refusal::Unavailable) => {
-                response.header("Retry-After", config.retry_after_secs);
+                // Those refused together do not come back together, and a repeat is told the same.
+                let secs = u64::from(config.retry_after_secs);
+                response.header("Retry-After", secs + drawn % (2 * secs + 1));
             }
             Answer::NoBindings | Answer::Refused(_) => {}
         }
@@ -77,7 +79,8 @@ impl Balancer {
 
     /// Writes the To tag of an answer to `request`: a function of the request alone (RFC 3261
     /// §8.2.7).
-    fn sign_to_tag(&mut self, request: &Message<'_>) {
+    /// With the number it was made from.
+    fn sign_to_tag(&mut self, request: &Message<'_>) -> u64 {
         let parts = &mut self.scratch.parts;
         parts.begin(b"to tag");
         for name in [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq] {
@@ -86,6 +89,7 @@ impl Balancer {
         let mac = parts.mac(self.keys.current());
         self.scratch.text.clear();
         base32(&mac.to_be_bytes(), &mut self.scratch.text);
+        mac
     }
 }
 

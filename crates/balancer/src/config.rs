@@ -31,7 +31,8 @@ pub struct Config {
     pub unanswered_max: usize,
     /// The bytes those may hold together; one more is not remembered.
     pub unanswered_bytes_max: usize,
-    /// The seconds of Retry-After in a 503 (RFC 3261 §20.33).
+    /// The least seconds of Retry-After in a 503 (RFC 3261 §20.33); at most three times that is
+    /// told, so that those refused together do not come back together.
     pub retry_after_secs: u32,
 }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use presently_store::RequestKey;
+
 use crate::package::Packages;
 
 /// What a server must know and nobody may see.
@@ -84,6 +86,10 @@ pub struct Expires {
     pub default_secs: u32,
     /// Granted at the most: an hour bounds how long a vanished phone is believed.
     pub max_secs: u32,
+    /// By how many hundredths the first grant of a binding or subscription may be shortened, so
+    /// that phones that came together (after a power cut) do not refresh together for ever. 0
+    /// shortens none; later grants are as asked.
+    pub jitter_percent: u8,
 }
 
 impl Default for Expires {
@@ -92,6 +98,7 @@ impl Default for Expires {
             min_secs: 30,
             default_secs: 3_600,
             max_secs: 3_600,
+            jitter_percent: 0,
         }
     }
 }
@@ -111,6 +118,17 @@ impl Expires {
             Some(secs) => Ok(secs.min(self.max_secs)),
         }
     }
+
+    /// The first grant of something that was granted `secs`: shortened by a share that the request
+    /// decides, so that a repeat is told the same, and never below the least.
+    #[must_use]
+    pub fn first_grant(&self, secs: u32, request: &RequestKey) -> u32 {
+        let share = u64::from(secs) * u64::from(self.jitter_percent.min(100)) / 100;
+        let spread = share.min(secs.saturating_sub(self.min_secs).into());
+        let [a, b, c, d, ..] = request.0;
+        let drawn = u64::from(u32::from_be_bytes([a, b, c, d])) % (spread + 1);
+        secs - u32::try_from(drawn).unwrap_or_default()
+    }
 }
 
 const HOUR_SECS: u32 = 3_600;
@@ -118,6 +136,28 @@ const HOUR_SECS: u32 = 3_600;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn first_grants_are_spread_and_a_repeat_is_told_the_same() {
+        let expires = Expires {
+            jitter_percent: 10,
+            ..Expires::default()
+        };
+        let key = |n: u8| RequestKey([n.wrapping_mul(37); 16]);
+        let grants: Vec<u32> = (0..100)
+            .map(|n| expires.first_grant(3_600, &key(n)))
+            .collect();
+        assert!(grants.iter().all(|secs| (3_240..=3_600).contains(secs)));
+        let mut different = grants.clone();
+        different.sort_unstable();
+        different.dedup();
+        assert!(different.len() > 90, "{} values", different.len());
+        assert_eq!(grants[7], expires.first_grant(3_600, &key(7)));
+        for secs in [0, 1, 30, 31] {
+            assert!(expires.first_grant(secs, &key(9)) >= secs.min(30));
+        }
+        assert_eq!(Expires::default().first_grant(3_600, &key(9)), 3_600);
+    }
 
     #[test]
     fn granted_is_never_more_than_asked_nor_less_than_the_floor() {

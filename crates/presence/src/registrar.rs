@@ -202,6 +202,10 @@ pub fn decide(
                     (None, 0) => {}
                     (Some(binding), 0) => plan.remove(&binding.key),
                     (_, secs) => {
+                        let secs = match present {
+                            Some(_) => secs,
+                            None => expires.first_grant(secs, &repeat.request),
+                        };
                         let key = present.map_or_else(|| contact.key(), |held| held.key.clone());
                         plan.put(&binding(request, contact, key, repeat, now, secs));
                     }

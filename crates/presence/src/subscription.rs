@@ -179,6 +179,10 @@ pub fn decide(
         }
         (Some(_), Some((row, used_cseq))) => refresh(request, row, used_cseq, situation),
     };
+    let granted = match held {
+        Some(_) => granted,
+        None => situation.expires.first_grant(granted, &repeat.request),
+    };
     row.expires_at = situation.now.after(Duration::from_secs(granted.into()));
     row.repeat = repeat.clone();
     row.repeat.answer.expires_secs = granted;

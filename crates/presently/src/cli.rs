@@ -211,6 +211,7 @@ The configuration file has the flags' names as keys, and two that differ:
   min_secs = 30
   default_secs = 3600
   max_secs = 3600
+  jitter_percent = 10              # a first grant is up to so much shorter
 
 SIGHUP reads the file again: domains, [expires] and log_level change at once, the rest needs a
 restart.
@@ -251,6 +252,7 @@ mod tests {
             "min_secs",
             "default_secs",
             "max_secs",
+            "jitter_percent",
         ];
         let table: [(&str, &[&str]); 6] = [
             ("serve", &serve),

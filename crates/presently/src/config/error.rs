@@ -15,7 +15,9 @@ pub enum ConfigError {
         listen: String,
     },
     /// The bounds are not in order.
-    #[error("expires: 1 <= min_secs <= default_secs <= max_secs must hold")]
+    #[error(
+        "expires: 1 <= min_secs <= default_secs <= max_secs and jitter_percent <= 50 must hold"
+    )]
     Expires,
     /// Too many listeners.
     #[error("at most {most} --listen")]

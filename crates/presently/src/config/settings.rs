@@ -215,6 +215,9 @@ pub struct ExpiresTable {
     pub default_secs: u32,
     /// Granted at the most.
     pub max_secs: u32,
+    /// By how many hundredths a first grant may be shortened, so that phones that came together
+    /// do not refresh together; at most 50.
+    pub jitter_percent: u8,
 }
 
 impl Default for ExpiresTable {
@@ -223,11 +226,13 @@ impl Default for ExpiresTable {
             min_secs,
             default_secs,
             max_secs,
+            ..
         } = Expires::default();
         Self {
             min_secs,
             default_secs,
             max_secs,
+            jitter_percent: JITTER_PERCENT,
         }
     }
 }
@@ -238,13 +243,20 @@ impl ExpiresTable {
             min_secs,
             default_secs,
             max_secs,
+            jitter_percent,
         } = self;
         let is_ordered = 1 <= min_secs && min_secs <= default_secs && default_secs <= max_secs;
+        let is_ordered = is_ordered && jitter_percent <= JITTER_PERCENT_MAX;
         let expires = Expires {
             min_secs,
             default_secs,
             max_secs,
+            jitter_percent,
         };
         is_ordered.then_some(expires).ok_or(ConfigError::Expires)
     }
 }
+
+/// A tenth: after one round phones that came together are spread over six minutes of the hour.
+const JITTER_PERCENT: u8 = 10;
+const JITTER_PERCENT_MAX: u8 = 50;

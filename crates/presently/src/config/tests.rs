@@ -131,7 +131,7 @@ fn what_does_not_fit_together_is_refused() {
                 }),
                 ..Settings::default()
             },
-            "expires: 1 <= min_secs <= default_secs <= max_secs must hold",
+            "expires: 1 <= min_secs <= default_secs <= max_secs and jitter_percent <= 50 must hold",
         ),
     ];
     for (settings, expected) in table {
