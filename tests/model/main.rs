@@ -31,6 +31,10 @@
 //! the clock and sending are one step: a process paused between the two could still send what it
 //! had decided before the deadline, which its CSeq then makes harmless.
 //!
+//! The model's store is held to the real one: `store` walks at random and asks every operation of
+//! both. What the model says of the machines in `presence`, `balancer` and `oob` is held by reading
+//! and by the simulation.
+//!
 //! Each rule can be left out, and then a law falls: `each_rule_is_needed` shows the way to it.
 //! `MODEL=large cargo test -p presently-tests --test model` looks at larger pools, for minutes.
 
@@ -38,3 +42,4 @@ mod checks;
 mod lease;
 mod pool;
 mod rules;
+mod store;

@@ -10,7 +10,8 @@ mod watching;
 use stateright::{Model, Property};
 
 pub(crate) use self::action::Action;
-use self::state::{Law, State};
+use self::state::Law;
+pub(crate) use self::state::{Client, PROCESSES, State, member};
 use crate::rules::{Faults, Rules, Scope};
 
 /// A pool of some size under some rules.

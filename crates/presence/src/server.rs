@@ -157,7 +157,7 @@ impl Server {
         }
         let keys = (transaction, RequestKey(request));
         let held = Held::new(now.moment, passage, keys, message, edits);
-        let round = self.notifier.settling.present();
+        let round = self.notifier.settling.round_of(passage.epoch);
         let slot = self.actor_of((*client, passage.epoch), aor, round, out);
         let Some(actor) = self.actors.get_mut(slot) else {
             return;

@@ -30,7 +30,7 @@ impl State {
 
     /// Finds a client that stands on an ended life.
     pub(crate) fn decide_move(&mut self, by: usize, client: Client) {
-        if !self.store.members[self.server_of(client)].is_alive {
+        if !self.store.members[usize::from(self.server_of(client))].is_alive {
             self.balancers[by].moving = Some((client, true));
         }
     }
@@ -48,14 +48,14 @@ impl State {
 
     /// Moves a client of a server that lives, over its head.
     pub(crate) fn reassign(&mut self, rules: Rules, by: usize, client: Client, to: usize) {
-        if self.server_of(client) != to {
+        if usize::from(self.server_of(client)) != to {
             self.faults.moves -= 1;
             self.move_to(rules, by, client, to);
         }
     }
 
     fn move_to(&mut self, rules: Rules, by: usize, client: Client, to: usize) {
-        let from = self.server_of(client);
+        let from = usize::from(self.server_of(client));
         self.assign(rules, client, to);
         for id in [from, to] {
             self.balancers[by].to_tell[id] |= !rules.keep(Rule::SweepCompares);
@@ -72,7 +72,7 @@ impl State {
 
     /// The store's side of every move: a fresh epoch, and how far the client was told.
     pub(crate) fn assign(&mut self, rules: Rules, client: Client, to: usize) {
-        let from = self.server_of(client);
+        let from = usize::from(self.server_of(client));
         let Ok(to) = u8::try_from(to) else {
             return;
         };
@@ -127,12 +127,5 @@ impl State {
     /// The balancer is gone, with what it had decided.
     pub(crate) fn kill_balancer(&mut self, by: usize) {
         self.balancers[by] = Balancer::out();
-    }
-
-    fn server_of(&self, client: Client) -> usize {
-        usize::from(match client {
-            Client::Publisher => self.store.publisher,
-            Client::Watcher => self.store.watcher.server,
-        })
     }
 }

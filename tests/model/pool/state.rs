@@ -238,6 +238,14 @@ impl State {
         })
     }
 
+    /// Whose client it is by the store.
+    pub(crate) fn server_of(&self, client: Client) -> u8 {
+        match client {
+            Client::Publisher => self.store.publisher,
+            Client::Watcher => self.store.watcher.server,
+        }
+    }
+
     /// Whether a client can be served at all.
     pub(crate) fn has_server(&self) -> bool {
         (0..PROCESSES).any(|process| self.servers[process].is_up && self.is_member(process))

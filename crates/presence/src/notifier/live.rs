@@ -97,6 +97,11 @@ impl Live {
         }
     }
 
+    /// Whether something is neither answered nor noted in the store as owed.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.unsettled.is_some()
+    }
+
     /// Nothing is open here any more.
     pub(super) fn settle(&mut self, settling: &mut Settling) {
         if let Some(round) = self.unsettled.take() {

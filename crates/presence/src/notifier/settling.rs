@@ -5,6 +5,8 @@
 //! round; once nothing of the round before is open, that counter is settled. So it may be too old,
 //! never too new, and a takeover that tells again what lies above it leaves nothing out.
 
+use presently_pool::Epoch;
+
 /// Which of the two rounds that can be open something belongs to.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Round(bool);
@@ -55,6 +57,15 @@ impl Settling {
     /// The round that things of unknown age belong to.
     pub(crate) fn oldest(&self) -> Round {
         self.closing().unwrap_or(self.present)
+    }
+
+    /// The round of what a client is to be told that has its epoch from the store: who was given it
+    /// after the closing sweep looked is no part of what that sweep settles.
+    pub(crate) fn round_of(&self, epoch: Epoch) -> Round {
+        match self.closing {
+            Some(counter) if epoch.0 > counter => self.present,
+            _ => self.oldest(),
+        }
     }
 
     /// The present round.
@@ -136,6 +147,21 @@ mod tests {
         assert!(settling.close(30));
         settling.end(new);
         assert_eq!(settling.settled(), Some(30));
+    }
+
+    /// A client that the sweep saw here and that a request activates before its turn comes.
+    #[test]
+    fn a_client_whose_epoch_the_sweep_has_seen_holds_its_counter_up() {
+        let mut settling = Settling::default();
+        let absent = settling.begin();
+        assert!(settling.close(10));
+        let old = settling.begin_in(settling.round_of(Epoch(9)));
+        let new = settling.begin_in(settling.round_of(Epoch(11)));
+        settling.end(absent);
+        assert_eq!(settling.settled(), None, "what it is owed is not told");
+        settling.end(old);
+        assert_eq!(settling.settled(), Some(10));
+        assert_eq!(settling.round_of(Epoch(9)), new);
     }
 
     #[test]

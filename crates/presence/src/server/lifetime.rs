@@ -288,6 +288,8 @@ impl Server {
         let mut row = Box::new(live.row.clone());
         row.cseq_base = live.used_cseq() + 1;
         row.cseq_activation = activation;
+        // A mark on its way would be overwritten by what memory says.
+        row.owed |= live.is_unsettled();
         let changes = vec![Change::PutSubscription(row.clone())];
         let plan = Plan {
             subscription: Some((row, Fate::Rebased(subscription))),
