@@ -1,5 +1,5 @@
-//! Traces over the admin port: `GET /trace?of=sip:alice@example.com&secs=60` is answered with a line
-//! of JSON for each message, until the time is over.
+//! Traces over the admin port: `GET /trace?of=sip:alice@example.com&secs=60` is answered with a
+//! line of JSON for each message, until the time is over.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
