@@ -12,4 +12,5 @@ mod rejoin;
 mod reload;
 mod restart;
 mod streams;
+mod trace;
 mod transports;

@@ -1,4 +1,4 @@
-//! The admin port: metrics and health over HTTP.
+//! The admin port: metrics, health and traces over HTTP.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use tokio::net::TcpListener;
 
-use crate::Control;
+use crate::{Control, trace};
 
 /// The admin port, open and not yet served.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Admin {
 /// Answers `/metrics`, `/healthz` and `/readyz` about the pool of `control`, for ever.
 ///
 /// `/healthz` is 200 while the loop turns, `/readyz` while the store also confirms the beats of
-/// every member of the process.
+/// every member of the process. `/trace` shows messages as they pass, on loopback only.
 ///
 /// # Errors
 ///
@@ -51,7 +51,8 @@ pub async fn serve_admin(admin: Admin, control: Control) -> io::Result<()> {
         .route("/metrics", get(metrics))
         .route("/healthz", get(health))
         .route("/readyz", get(readiness))
-        .with_state(control);
+        .with_state(control.clone())
+        .merge(trace::router(control, admin.local_address().ok()));
     axum::serve(admin.listener, router).await
 }
 

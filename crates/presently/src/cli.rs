@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Drain(Drain),
     /// Lets a drained server have clients again
     Undrain(Undrain),
+    /// Shows somebody's messages as they pass running processes
+    Trace(Trace),
 }
 
 /// What `serve` is told.
@@ -170,6 +172,27 @@ pub(crate) struct Backup {
     pub(crate) store: StoreArgs,
 }
 
+/// What `trace` is told.
+#[derive(Args, Debug)]
+#[command(after_help = TRACE_HELP)]
+pub(crate) struct Trace {
+    /// Whose messages, as in sip:alice@example.com, or those of which Call-ID
+    #[arg(value_name = "AOR|CALL-ID")]
+    pub(crate) of: String,
+    /// The admin port of a running process, on this machine; may be given several times
+    #[arg(long, value_name = "HOST:PORT", required_unless_present = "config")]
+    pub(crate) admin: Vec<SocketAddr>,
+    /// Takes the admin port from this configuration file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Ends after this time [default: at Ctrl-C, or after an hour]
+    #[arg(long = "for", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) secs: Option<u64>,
+    /// Prints one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Where `status`, `show` and `backup` read.
 #[derive(Args, Debug)]
 pub(crate) struct StoreArgs {
@@ -193,6 +216,11 @@ The copy has everything that was committed when it began, and holds the pool's k
 may read it. To go back to it, stop every process of the pool and serve from it or from a copy:
 
   presently serve --store sqlite:FILE";
+
+const TRACE_HELP: &str = "\
+Messages that name the address in From, To or the Request-URI, whole, with time and flow; between
+members of the pool in processes of their own (`link`) too. Credentials are masked. The process must
+have been started with --admin, at an address of loopback.";
 
 const SERVE_HELP: &str = "\
 The configuration file has the flags' names as keys, and two that differ:
@@ -254,7 +282,7 @@ mod tests {
             "max_secs",
             "jitter_percent",
         ];
-        let table: [(&str, &[&str]); 6] = [
+        let table: [(&str, &[&str]); 7] = [
             ("serve", &serve),
             ("watch", &["--pool", "--as", "--json", "--once"]),
             (
@@ -270,6 +298,10 @@ mod tests {
                 ],
             ),
             ("status", &["--store", "--config", "--json"]),
+            (
+                "trace",
+                &["AOR|CALL-ID", "--admin", "--config", "--for", "--json"],
+            ),
             ("show", &["--store", "--config", "--json"]),
             (
                 "backup",

@@ -8,6 +8,7 @@ mod serve;
 mod show;
 mod status;
 mod store;
+mod trace;
 
 use std::error::Error;
 
@@ -28,6 +29,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
         Command::Serve(args) => in_runtime(serve::run(*args)),
         Command::Show(args) => show::run(&args),
         Command::Status(args) => status::run(&args.store),
+        Command::Trace(args) => in_runtime(trace::run(args)),
         Command::Undrain(args) => drain::undrain(&args),
         Command::Watch(args) => in_runtime(phone::watch(args)),
     }

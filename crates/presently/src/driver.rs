@@ -14,6 +14,7 @@ mod rejoin;
 mod shape;
 mod sockets;
 mod start;
+mod traces;
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -33,6 +34,7 @@ use crate::metrics::{ServerSnapshot, Snapshot};
 
 pub(crate) use self::clock::Clock;
 pub use self::control::Control;
+pub(crate) use self::control::TraceError;
 use self::control::Wish;
 pub use self::links::LinkCounters;
 use self::members::Joiner;
@@ -208,6 +210,11 @@ impl Pool {
                 if let Some((id, _)) = self.own.iter().find(|(_, own)| **own == *name) {
                     self.sockets.oob.close(*id);
                 }
+            }
+            Wish::Trace(tap, span, answer) => {
+                let has_room = self.sockets.traces.add(tap, span);
+                // Whoever asked may have gone.
+                let _ = answer.send(has_room);
             }
             Wish::SetTerms(domains, expires, done) => {
                 self.host.set_terms(&domains, expires);

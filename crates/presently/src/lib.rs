@@ -14,6 +14,7 @@ pub mod metrics;
 mod phone;
 mod reading;
 mod running;
+mod trace;
 
 pub use admin::{Admin, serve_admin};
 pub use config::{Config, Settings};

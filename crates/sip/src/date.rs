@@ -34,6 +34,24 @@ impl Date {
     }
 }
 
+/// Displays a wall time as RFC 3339 §5.6 has it, in UTC: `2010-11-13T23:29:00.250Z`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Timestamp(pub WallTime);
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secs = self.0.secs();
+        let millis = self.0.0 / 1_000 % 1_000;
+        let (days, secs) = (secs / 86_400, secs % 86_400);
+        let (year, month, day) = civil(days);
+        let (hour, minute, second) = (secs / 3_600, secs / 60 % 60, secs % 60);
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"
+        )
+    }
+}
+
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = Vec::with_capacity(LENGTH);
@@ -149,6 +167,18 @@ mod tests {
             let wall = WallTime(secs * 1_000_000);
             assert_eq!(Date(wall).to_string(), text);
             assert_eq!(Date::parse(text), Some(Date(wall)));
+        }
+    }
+
+    #[test]
+    fn a_timestamp_has_milliseconds() {
+        let table = [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1_289_690_940_250_999, "2010-11-13T23:29:00.250Z"),
+            (1_709_251_199_999_999, "2024-02-29T23:59:59.999Z"),
+        ];
+        for (micros, text) in table {
+            assert_eq!(Timestamp(WallTime(micros)).to_string(), text);
         }
     }
 

@@ -25,7 +25,7 @@ mod writer;
 
 pub use aor::{Aor, InvalidAor};
 pub use base32::{base32, from_base32};
-pub use date::Date;
+pub use date::{Date, Timestamp};
 pub use flow::{Flow, Protocol};
 pub use mac::{MacKey, request_key};
 pub use message::{

@@ -89,9 +89,10 @@ fn the_store_is_never_replaced_by_its_own_copy() {
     join(&mut store);
     let link = place.path().with_extension("link");
     std::os::unix::fs::symlink(place.path(), &link).unwrap();
-    let log = place.path().with_extension("db-wal");
-    for file in [place.path(), link, log] {
-        let refused = back_up(&place.path(), &file, Existing::Replace).unwrap_err();
+    let beside = ["wal", "turn"].map(|end| place.path().with_extension(format!("db-{end}")));
+    fs::write(&beside[1], "").unwrap();
+    for file in [place.path(), link].iter().chain(&beside) {
+        let refused = back_up(&place.path(), file, Existing::Replace).unwrap_err();
         assert!(matches!(refused, BackupError::Itself), "{refused:?}");
     }
 }

@@ -34,7 +34,7 @@ pub struct Settings {
     /// Where the pool's state is kept [default: sqlite:presently.db]
     #[arg(long, value_name = "sqlite:PATH")]
     pub store: Option<StorePath>,
-    /// Serves /metrics, /healthz and /readyz over HTTP; off by default
+    /// Serves /metrics, /healthz, /readyz and, on loopback, /trace over HTTP; off by default
     #[arg(long, value_name = "HOST:PORT")]
     pub admin: Option<SocketAddr>,
     /// Who may log on. Demanded to listen beyond loopback, because nobody is asked for a password

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::shape;
 use crate::Config;
 use crate::metrics::Snapshot;
+use crate::trace::{self, Tap, Trace, Wanted};
 
 /// A handle on a running pool. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -23,8 +24,21 @@ pub(super) enum Wish {
     BreakOob(String),
     /// Serve these domains and grant these seconds.
     SetTerms(Domains, Expires, oneshot::Sender<()>),
+    /// Look at messages as they pass, for so long; whether there is room for one more who does.
+    Trace(Tap, Duration, oneshot::Sender<bool>),
     /// Tell the counters.
     Snapshot(oneshot::Sender<Snapshot>),
+}
+
+/// Why there is no trace.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum TraceError {
+    /// The pool has ended, or is stuck for a second.
+    #[error("the loop does not answer")]
+    Stuck,
+    /// As many run as may.
+    #[error("there are as many traces as there may be: end one first")]
+    TooMany,
 }
 
 impl Control {
@@ -55,6 +69,24 @@ impl Control {
             is_done.await.ok()
         };
         tokio::time::timeout(PATIENCE, asking).await.ok()?
+    }
+
+    /// The messages of `wanted` from now on, for `span`.
+    pub(crate) async fn trace(&self, wanted: Wanted, span: Duration) -> Result<Trace, TraceError> {
+        let (tap, trace) = trace::queue(wanted);
+        let (answer, answered) = oneshot::channel();
+        let asking = async {
+            self.wishes
+                .send(Wish::Trace(tap, span, answer))
+                .await
+                .ok()?;
+            answered.await.ok()
+        };
+        match tokio::time::timeout(PATIENCE, asking).await {
+            Ok(Some(true)) => Ok(trace),
+            Ok(Some(false)) => Err(TraceError::TooMany),
+            Ok(None) | Err(_) => Err(TraceError::Stuck),
+        }
     }
 
     /// Closes the out-of-band socket of the member called `name`: for drills that show what the

@@ -94,6 +94,12 @@ impl PoolLinks {
         }
     }
 
+    /// What a member is called; empty when it is not known.
+    pub(super) fn name(&self, member: MemberId) -> &str {
+        let row = self.members.iter().find(|row| row.id == member);
+        row.map_or("", |row| &row.name)
+    }
+
     /// Takes the table of members: servers that have come are called, links to former lives end.
     pub(super) fn set_members(&mut self, now: Moment, members: &Arc<[Member]>) {
         if Arc::ptr_eq(&self.members, members) {

@@ -51,6 +51,11 @@ impl Shape {
         self.expires = expires;
     }
 
+    /// The ports that are no part of an address of record.
+    pub(super) fn own_ports(&self) -> Arc<[u16]> {
+        Arc::clone(&self.own_ports)
+    }
+
     /// A host in the lives of `joined`.
     pub(super) fn host(&self, clock: Clock, store: Box<dyn Store>, joined: &Joined) -> Host {
         let mut host = Host::new(clock.now(), store);

@@ -10,7 +10,9 @@ use presently_transport::{Arrival, Arrivals, Transport};
 use super::clock::Clock;
 use super::links::PoolLinks;
 use super::oob::OobSockets;
+use super::traces::Traces;
 use crate::host::{Host, Outside};
+use crate::trace::Way;
 
 /// The sockets of one process.
 pub(super) struct Sockets {
@@ -19,6 +21,7 @@ pub(super) struct Sockets {
     pub(super) links: PoolLinks,
     pub(super) oob: OobSockets,
     pub(super) clock: Clock,
+    pub(super) traces: Traces,
 }
 
 /// Whether requests of phones are still taken.
@@ -39,6 +42,7 @@ impl Sockets {
         host: &mut Host,
         intake: Intake,
     ) -> bool {
+        self.traces.now = now;
         let mut is_busy = self.oob.poll_receive(context, |to, from, bytes| {
             host.handle_datagram(now, to, from, bytes);
         });
@@ -50,6 +54,9 @@ impl Sockets {
                 Arrival::Closed { flow } => self.links.handle_closed(now.moment, *flow),
                 Arrival::Message { flow, range } => {
                     let bytes = self.arrivals.bytes(range);
+                    if !self.traces.is_idle() {
+                        show_arrival(&mut self.traces, &self.links, *flow, bytes);
+                    }
                     if let Some((from, to)) = self.links.ends(*flow) {
                         host.handle_link(now, from, to, bytes);
                     } else if !self.links.is_link(*flow) && intake.admits(bytes) {
@@ -84,6 +91,17 @@ impl Sockets {
     }
 }
 
+fn show_arrival(traces: &mut Traces, links: &PoolLinks, flow: Flow, bytes: &[u8]) {
+    match links.ends(flow) {
+        Some((from, to)) => {
+            let names = (links.name(to), links.name(from));
+            traces.show_link(Way::Received, names, bytes);
+        }
+        None if links.is_link(flow) => {}
+        None => traces.show_phone(Way::Received, flow, [bytes, &[]]),
+    }
+}
+
 impl Intake {
     fn admits(self, bytes: &[u8]) -> bool {
         self == Self::Open || bytes.starts_with(b"SIP/2.0 ")
@@ -96,10 +114,17 @@ impl Outside for Sockets {
     }
 
     fn to_phone(&mut self, flow: Flow, head: &[u8], body: &[u8]) {
+        if !self.traces.is_idle() {
+            self.traces.show_phone(Way::Sent, flow, [head, body]);
+        }
         self.transport.send(flow, head, body);
     }
 
     fn to_link(&mut self, from: MemberId, to: MemberId, text: &[u8]) {
+        if !self.traces.is_idle() {
+            let names = (self.links.name(from), self.links.name(to));
+            self.traces.show_link(Way::Sent, names, text);
+        }
         self.links.send(from, to, text, &mut self.transport);
     }
 

@@ -16,6 +16,7 @@ use super::members::{Joined, Joiner, wait_for_names};
 use super::oob::OobSockets;
 use super::shape::Shape;
 use super::sockets::Sockets;
+use super::traces::Traces;
 use super::{Clock, Control, Pool};
 use crate::config::{Config, MemberConfig};
 
@@ -143,6 +144,7 @@ impl Pool {
                 links: shape.links(joined, &opened.joiners),
                 oob: OobSockets::new(oob.collect()),
                 clock,
+                traces: Traces::new(opened.addresses.clone(), shape.own_ports()),
             },
             addresses,
             sleep: Box::pin(tokio::time::sleep_until(clock.instant(now))),

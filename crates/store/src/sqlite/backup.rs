@@ -12,7 +12,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
-use super::{OpenError, open};
+use super::OpenError;
+use super::open::{self, beside};
 
 /// What is done with a file that is there already.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -80,7 +81,7 @@ pub fn back_up(store: &Path, file: &Path, existing: Existing) -> Result<u64, Bac
 
 /// Whether a backup may stand at `file`.
 fn check(store: &Path, file: &Path, existing: Existing) -> Result<(), BackupError> {
-    let of_store = ["", "-wal", "-shm"].map(|end| beside(store, end));
+    let of_store = ["", "-wal", "-shm", "-turn"].map(|end| beside(store, end));
     if of_store.iter().any(|one| is_same(one, file)) {
         return Err(BackupError::Itself);
     }
@@ -94,13 +95,6 @@ fn check(store: &Path, file: &Path, existing: Existing) -> Result<(), BackupErro
         Some(path) => Err(BackupError::Log { path }),
         None => Ok(()),
     }
-}
-
-/// The file called like `path` with `end` behind it.
-fn beside(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(end);
-    name.into()
 }
 
 /// Whether two paths lead to one file.
