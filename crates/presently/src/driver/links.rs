@@ -16,6 +16,8 @@ pub(super) struct PoolLinks {
     /// Who is called, by the listener: the servers of this process.
     called: Vec<(u8, Membership)>,
     links: Vec<Link>,
+    /// What waits for a link to open, by its two ends.
+    waiting: Vec<Waiting>,
     members: Arc<[Member]>,
     counters: LinkCounters,
 }
@@ -34,11 +36,10 @@ enum State {
         until: Moment,
         pause: Duration,
     },
-    /// Both sides prove who they are; what is to be sent waits.
+    /// Both sides prove who they are.
     Opening {
         flow: Flow,
         handshake: Handshake,
-        waiting: Waiting,
         pause: Duration,
     },
     Open {
@@ -47,8 +48,10 @@ enum State {
 }
 
 /// Messages that wait for a link to open, one behind the other as they go onto the wire.
-#[derive(Default)]
 struct Waiting {
+    from: MemberId,
+    to: MemberId,
+    since: Moment,
     text: Vec<u8>,
     messages: u64,
 }
@@ -74,6 +77,7 @@ impl PoolLinks {
             caller,
             called,
             links: Vec::new(),
+            waiting: Vec::new(),
             members: Arc::new([]),
             counters: LinkCounters::default(),
         }
@@ -106,6 +110,7 @@ impl PoolLinks {
             return;
         }
         self.members = Arc::clone(members);
+        self.forget_late(now);
         let lives = |member: &&Member| member.state == MemberState::Alive;
         let Some(own) = self.caller else {
             return;
@@ -164,7 +169,6 @@ impl PoolLinks {
             link.state = State::Opening {
                 flow,
                 handshake,
-                waiting: Waiting::default(),
                 pause,
             };
         }
@@ -186,10 +190,7 @@ impl PoolLinks {
         let Some(link) = self.links.get_mut(place) else {
             return;
         };
-        let State::Opening {
-            handshake, waiting, ..
-        } = &mut link.state
-        else {
+        let State::Opening { handshake, .. } = &mut link.state else {
             return;
         };
         let mut answer = Vec::new();
@@ -199,13 +200,17 @@ impl PoolLinks {
             Ok(LinkProgress::Established { peer, taken }) if self.members.is_current(peer) => {
                 transport.send(flow, &answer, &[]);
                 transport.start_messages(flow, bytes.get(taken..).unwrap_or_default());
-                if !waiting.text.is_empty() {
-                    transport.send(flow, &waiting.text, &[]);
-                }
                 link.state = State::Open { flow };
                 link.peer = Some(peer.member);
+                let own = link.own.member;
                 self.counters.opened += 1;
                 tracing::info!(peer = peer.member.0, "link to another member opened");
+                self.forget_late(now);
+                let is_theirs =
+                    |waiting: &mut Waiting| (waiting.from, waiting.to) == (own, peer.member);
+                for waiting in self.waiting.extract_if(.., is_theirs) {
+                    transport.send(flow, &waiting.text, &[]);
+                }
             }
             Ok(LinkProgress::Established { .. }) | Err(_) => {
                 if let Err(reason) = progress {
@@ -230,10 +235,7 @@ impl PoolLinks {
         match self.links.get_mut(place) {
             Some(link) if is_caller => {
                 let pause = match &link.state {
-                    State::Opening { waiting, pause, .. } => {
-                        self.counters.messages_dropped += waiting.messages;
-                        *pause
-                    }
+                    State::Opening { pause, .. } => *pause,
                     State::Open { .. } | State::Broken { .. } => PAUSE_MIN,
                 };
                 link.fail(now, pause);
@@ -246,9 +248,11 @@ impl PoolLinks {
         }
     }
 
-    /// Sends to another member; what has no link and no place to wait is dropped: phones repeat.
+    /// Sends to another member, or lets it wait for a link. What finds no place or waits too long
+    /// is dropped: phones repeat.
     pub(super) fn send(
         &mut self,
+        now: Moment,
         from: MemberId,
         to: MemberId,
         text: &[u8],
@@ -257,17 +261,34 @@ impl PoolLinks {
         // The newest connection of a pair is the one that works.
         let mut links = self.links.iter_mut().rev();
         let link = links.find(|link| link.own.member == from && link.peer == Some(to));
-        match link.map(|link| &mut link.state) {
-            Some(State::Open { flow }) => transport.send(*flow, text, &[]),
-            Some(State::Opening { waiting, .. })
-                if waiting.text.len() + text.len() <= WAITING_BYTES_MAX =>
-            {
-                waiting.text.extend_from_slice(text);
-                waiting.messages += 1;
-            }
-            Some(State::Broken { .. } | State::Opening { .. }) | None => {
-                self.counters.messages_dropped += 1;
-            }
+        if let Some(State::Open { flow }) = link.map(|link| &link.state) {
+            transport.send(*flow, text, &[]);
+            return;
+        }
+        let mut waiting = self.waiting.iter_mut();
+        let waiting = match waiting.find(|one| (one.from, one.to) == (from, to)) {
+            Some(waiting) => waiting,
+            None => self.waiting.push_mut(Waiting {
+                from,
+                to,
+                since: now,
+                text: Vec::new(),
+                messages: 0,
+            }),
+        };
+        if waiting.text.len() + text.len() <= WAITING_BYTES_MAX {
+            waiting.text.extend_from_slice(text);
+            waiting.messages += 1;
+        } else {
+            self.counters.messages_dropped += 1;
+        }
+    }
+
+    /// Drops what has waited longer than a link takes to open again where both ends live.
+    fn forget_late(&mut self, now: Moment) {
+        let is_late = |waiting: &mut Waiting| now.since(waiting.since) > WAITS_FOR;
+        for late in self.waiting.extract_if(.., is_late) {
+            self.counters.messages_dropped += late.messages;
         }
     }
 
@@ -309,7 +330,6 @@ impl PoolLinks {
             state: State::Opening {
                 flow,
                 handshake: Handshake::accept(*own, self.key.clone(), rand::random()),
-                waiting: Waiting::default(),
                 pause: PAUSE_MIN,
             },
         });
@@ -350,8 +370,9 @@ impl Lives for [Member] {
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// A server that is back is reached within this time.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-/// What waits for one link to open: half of what an open one may hold; phones repeat what is
-/// dropped.
+/// What waits for one link to open: half of what an open one may hold.
 const WAITING_BYTES_MAX: usize = 4 << 20;
+/// How long it waits: a link to who lives opens again within a second.
+const WAITS_FOR: Duration = Duration::from_secs(5);
 /// Links of one process, strangers that never prove themselves among them.
 const LINKS_MAX: usize = 1_024;

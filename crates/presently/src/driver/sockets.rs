@@ -125,7 +125,8 @@ impl Outside for Sockets {
             let names = (self.links.name(from), self.links.name(to));
             self.traces.show_link(Way::Sent, names, text);
         }
-        self.links.send(from, to, text, &mut self.transport);
+        let now = self.clock.now().moment;
+        self.links.send(now, from, to, text, &mut self.transport);
     }
 
     fn to_member(&mut self, from: MemberId, to: SocketAddr, datagram: &[u8]) {
