@@ -5,6 +5,7 @@
 //! time has passed, every law is checked, and nobody may have lost anything.
 
 mod named;
+mod owed;
 mod script;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -10,7 +10,7 @@ use presently_tests::world::{Doom, Faults, StoreFaults, World};
 use crate::play::{SOON, assert_lawful, log_on, publish, server, watch};
 
 /// Two balancers and three servers, each in a process of its own.
-const APART: &[&[Role]] = &[&[B], &[B], &[S], &[S], &[S]];
+pub(super) const APART: &[&[Role]] = &[&[B], &[B], &[S], &[S], &[S]];
 
 // R21
 #[test]
@@ -372,51 +372,8 @@ fn a_server_that_joins_gets_the_new_logons() {
     assert_lawful(&mut world);
 }
 
-#[test]
-fn nothing_expires_within_a_minute_of_a_takeover() {
-    let mut world = World::of(5, APART);
-    let alice = log_on(&mut world, "alice");
-    let bob = log_on(&mut world, "bob");
-    let target = world.phones[alice].aor.clone();
-    world.with_phone(bob, |phone, now| phone.subscribe_for(now, &target, 40));
-    world.run_for(Duration::from_secs(1));
-    // Bob's phone is cut off and cannot refresh; a second later its server dies.
-    let address = world.phones[bob].address;
-    world.network.lost_phones.insert(address);
-    let home = server(&mut world, "bob");
-    let home = world.home(home);
-    world.kill(home);
-    world.run_for(Duration::from_secs(59));
-    assert_eq!(world.show("bob").unwrap().subscriptions.len(), 1);
-    world.run_for(Duration::from_secs(15));
-    assert_eq!(
-        world.show("bob").unwrap().subscriptions.len(),
-        0,
-        "it ended all the same"
-    );
-}
-
-#[test]
-fn few_are_told_again_what_they_know() {
-    let mut world = World::of(6, APART);
-    let alice = log_on(&mut world, "alice");
-    let watchers = crowd(&mut world, 30, alice);
-    publish(&mut world, alice, "known");
-    // Two sweeps: the first has seen it, and every NOTIFY is answered.
-    world.run_for(Duration::from_secs(25));
-    let home = server(&mut world, "alice");
-    let home = world.home(home);
-    let told = world.ledger.notified();
-    world.kill(home);
-    world.run_for(Duration::from_secs(10));
-    let again = world.ledger.notified() - told;
-    println!("{again} of {} watchers were told again", watchers.len());
-    assert_eq!(again, 0, "nothing was in flight");
-    assert_lawful(&mut world);
-}
-
 /// Alice and a phone that watches her from another server.
-fn watcher_elsewhere(world: &mut World) -> (usize, SubscriptionId) {
+pub(super) fn watcher_elsewhere(world: &mut World) -> (usize, SubscriptionId) {
     let alice = log_on(world, "alice");
     let bob = log_on(world, "bob");
     assert_ne!(server(world, "alice"), server(world, "bob"));
@@ -426,7 +383,11 @@ fn watcher_elsewhere(world: &mut World) -> (usize, SubscriptionId) {
 }
 
 /// So many others, who watch `target`.
-fn crowd(world: &mut World, count: usize, target: usize) -> Vec<(usize, SubscriptionId)> {
+pub(super) fn crowd(
+    world: &mut World,
+    count: usize,
+    target: usize,
+) -> Vec<(usize, SubscriptionId)> {
     let mut watchers = Vec::new();
     for user in 0..count {
         let place = log_on(world, &format!("user{user}"));
@@ -461,7 +422,7 @@ fn outage(
     (alice, watchers)
 }
 
-fn shown(world: &World, place: usize, id: SubscriptionId) -> String {
+pub(super) fn shown(world: &World, place: usize, id: SubscriptionId) -> String {
     let shows = world.phones[place].shows(id);
     shows.map(|(_, note)| note).unwrap_or_default()
 }
