@@ -7,6 +7,8 @@ mod durable;
 mod fan_out;
 mod first_path;
 mod laws;
+mod nothing_is_lost;
 mod order;
 mod play;
+mod seeds;
 mod taking_over;

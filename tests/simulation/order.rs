@@ -20,6 +20,7 @@ fn repeated_and_overtaken_wakes_are_harmless() {
             loss: 0,
             repeat: 1000,
             delay: 500,
+            ..Faults::default()
         };
         let notified = world.ledger.notified();
         for number in 1..=20 {

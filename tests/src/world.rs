@@ -4,33 +4,44 @@
 //! Nothing here sleeps or reads a clock. A failure prints its seed, and the seed replays it.
 
 mod check;
+mod clock;
 mod journal;
+mod kept;
 mod ledger;
 mod network;
 mod phone;
 mod pool;
+mod process;
 mod raw;
 mod slow_store;
+mod troubles;
+mod turn;
 mod wakes;
+mod wire;
 
-use std::net::SocketAddr;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use presently::host::{Host, Outside};
-use presently_pool::{MemberId, Membership};
+use presently::host::Host;
+use presently_pool::{MemberId, Role};
 use presently_presence::Server;
-use presently_sip::{Aor, Flow, Framing, Moment, Now, WallTime};
+use presently_sip::{Aor, Moment, Now, WallTime};
 use presently_store::sqlite::Inline;
-use presently_store::{ClientState, Completion, Operation, Outcome, PoolStatus, Store, Ticket};
+use presently_store::{
+    ClientState, Completion, Operation, Outcome, PoolStatus, Refused, Store, Ticket,
+};
 
 pub use self::check::presence_of;
 pub use self::journal::{Assigned, Document, Entries, Journal};
+pub use self::kept::{Mishap, MishapKind};
 pub use self::ledger::{Ledger, Linked, Sent};
 pub use self::network::{Faults, Network, Packet};
 pub use self::phone::Phone;
+use self::process::Process;
+pub use self::process::{Doom, Seat};
 pub use self::raw::Heard;
-use self::slow_store::Latency;
+pub use self::slow_store::StoreFaults;
+pub use self::troubles::{Plan, Spell, Trouble};
 pub use self::wakes::{Signals, Wakes};
 
 /// How the members are spread over processes.
@@ -56,22 +67,14 @@ pub struct World {
     pub journal: Journal,
     /// A handle on the store, for looking.
     pub store: Inline,
-    arrangement: Arrangement,
-    weights: Vec<u32>,
-    hosts: Vec<Node>,
+    processes: Vec<Process>,
     /// What reached addresses without a phone.
     heard: Vec<Heard>,
     now: Moment,
-    /// A turn that is due though no machine waits for it.
-    nudge: Option<Moment>,
+    /// What is still to go wrong, and to be right again.
+    troubles: troubles::Agenda,
     /// Events so far: a bound on every run.
     steps: u64,
-}
-
-struct Node {
-    host: Host,
-    latency: Latency,
-    oob: Vec<(MemberId, SocketAddr)>,
 }
 
 impl World {
@@ -82,12 +85,19 @@ impl World {
     }
 
     /// A pool of one balancer and a server for each weight.
-    ///
-    /// # Panics
-    ///
-    /// The store cannot be opened in memory.
     #[must_use]
     pub fn weighted(seed: u64, weights: &[u32], arrangement: Arrangement) -> Self {
+        Self::begin(seed, pool::seats(weights, arrangement), false)
+    }
+
+    /// A pool of a process for each of `roles`, on machines whose clocks agree in nothing.
+    /// Balancers are called b1, b2 …, servers s1, s2 …, in order.
+    #[must_use]
+    pub fn of(seed: u64, roles: &[&[Role]]) -> Self {
+        Self::begin(seed, pool::processes(roles), true)
+    }
+
+    fn begin(seed: u64, seats: Vec<Vec<Seat>>, is_wrong: bool) -> Self {
         let journal = Journal::default();
         let mut world = Self {
             random: fastrand::Rng::with_seed(seed),
@@ -96,14 +106,19 @@ impl World {
             ledger: Ledger::new(journal.clone()),
             journal,
             store: Inline::open_in_memory().expect("memory for a store"),
-            arrangement,
-            weights: weights.to_vec(),
-            hosts: Vec::new(),
+            processes: Vec::new(),
             heard: Vec::new(),
             now: Moment(1_000_000),
-            nudge: None,
+            troubles: troubles::Agenda::default(),
             steps: 0,
         };
+        for seats in seats {
+            let mut process = pool::process(seats, &mut world);
+            if is_wrong {
+                process.clock = clock::Clock::wrong(&mut world.random);
+            }
+            world.processes.push(process);
+        }
         world.start();
         world
     }
@@ -158,16 +173,30 @@ impl World {
     }
 
     /// Asks the store something at once, beside the pool.
+    ///
+    /// # Panics
+    ///
+    /// The store refuses.
     pub fn ask(&mut self, operation: Operation) -> Outcome {
+        self.try_ask(operation).expect("it is not refused")
+    }
+
+    /// The same, where the store may refuse.
+    ///
+    /// # Errors
+    ///
+    /// What the store says.
+    pub fn try_ask(&mut self, operation: Operation) -> Result<Outcome, Refused> {
         let mut done: Vec<Completion> = Vec::new();
         self.store.submit(&mut vec![(Ticket(0), operation.clone())]);
         let _ = self
             .store
             .poll(&mut Context::from_waker(Waker::noop()), &mut done);
         let completion = done.pop().expect("an inline store answers at once");
-        let outcome = completion.result.expect("it is not refused");
-        self.journal.note(self.now, &operation, &outcome);
-        outcome
+        if let Ok(outcome) = &completion.result {
+            self.journal.note(self.now, &operation, outcome);
+        }
+        completion.result
     }
 
     /// What the store has of a user; `None` when it has nothing.
@@ -201,9 +230,9 @@ impl World {
         Some(state.assignment?.server)
     }
 
-    /// The hosts, to look at.
+    /// The hosts that run, to look at.
     pub fn hosts(&self) -> impl Iterator<Item = &Host> {
-        self.hosts.iter().map(|node| &node.host)
+        self.processes.iter().filter_map(Process::host)
     }
 
     /// Every server machine, to look at.
@@ -214,23 +243,20 @@ impl World {
     }
 
     fn next_event(&self) -> Option<Moment> {
-        let hosts = self.hosts.iter().flat_map(|node| {
-            let timer = Some(node.host.poll_timeout());
-            [timer, node.latency.next_due()]
-        });
+        let processes = self.processes.iter().map(Process::next_due);
         let phones = self.phones.iter().map(Phone::poll_timeout);
-        let others = [self.network.next_due(), self.nudge];
-        hosts.chain(phones).chain(others).flatten().min()
+        let others = [self.network.next_due(), self.troubles.next_due()];
+        processes.chain(phones).chain(others).flatten().min()
     }
 
     /// Everything that is due at this moment.
     fn step(&mut self) {
         self.steps += 1;
-        self.nudge = None;
         assert!(self.steps < STEPS_MAX, "the world does not come to rest");
         let now = self.now();
+        self.trouble();
         while let Some(packet) = self.network.take_due(self.now) {
-            self.deliver(now, packet);
+            self.deliver(packet);
         }
         for place in 0..self.phones.len() {
             let phone = self.phones.get_mut(place).expect("in range");
@@ -239,63 +265,8 @@ impl World {
                 self.collect(place);
             }
         }
-        let Self {
-            hosts,
-            network,
-            ledger,
-            random,
-            ..
-        } = self;
-        for node in hosts {
-            node.latency.set(now.moment);
-            node.host.handle_timeout(now);
-            let mut outside = Wire {
-                now,
-                network,
-                ledger,
-                random,
-            };
-            let mut context = Context::from_waker(Waker::noop());
-            node.host.turn(now, &mut context, &mut outside);
-        }
-    }
-
-    fn deliver(&mut self, now: Now, packet: Packet) {
-        match packet {
-            Packet::ToPool { from, bytes } => {
-                self.ledger.hear_phone(&bytes);
-                let flow = Flow::udp(0, from);
-                for node in &mut self.hosts {
-                    if node.host.balancer().is_some() {
-                        node.host.handle_phone(now, flow, &bytes, Framing::Datagram);
-                    }
-                }
-            }
-            Packet::ToPhone { to, bytes } => {
-                let place = self.phones.iter().position(|phone| phone.address == to);
-                match place {
-                    Some(place) => {
-                        self.phones[place].handle_message(now, &bytes);
-                        self.collect(place);
-                    }
-                    None => self.hear_raw(to, &bytes),
-                }
-            }
-            Packet::ToMember { from, to, bytes } => {
-                for node in &mut self.hosts {
-                    let member = node.oob.iter().find(|(_, address)| *address == to);
-                    if let Some((member, _)) = member {
-                        node.host.handle_datagram(now, *member, from, &bytes);
-                    }
-                }
-            }
-            Packet::ToLink { from, to, bytes } => {
-                for node in &mut self.hosts {
-                    if node.host.own().any(|own: Membership| own.member == to) {
-                        node.host.handle_link(now, from, to, &bytes);
-                    }
-                }
-            }
+        for place in 0..self.processes.len() {
+            self.step_process(place);
         }
     }
 
@@ -307,48 +278,6 @@ impl World {
             let packet = Packet::ToPool { from, bytes };
             self.network.send(self.now, packet, &mut self.random);
         }
-    }
-}
-
-/// What a host sends goes onto the network and into the ledger.
-struct Wire<'a> {
-    now: Now,
-    network: &'a mut Network,
-    ledger: &'a mut Ledger,
-    random: &'a mut fastrand::Rng,
-}
-
-impl Outside for Wire<'_> {
-    fn now(&mut self) -> Moment {
-        self.now.moment
-    }
-
-    fn to_phone(&mut self, flow: Flow, head: &[u8], body: &[u8]) {
-        let bytes = [head, body].concat();
-        self.ledger.sent_to_phone(self.now.moment, &bytes);
-        let packet = Packet::ToPhone {
-            to: flow.remote,
-            bytes: bytes.into(),
-        };
-        self.network.send(self.now.moment, packet, self.random);
-    }
-
-    fn to_link(&mut self, from: MemberId, to: MemberId, text: &[u8]) {
-        self.ledger.sent_over_link(from, to, text);
-        let bytes = text.to_vec().into();
-        let packet = Packet::ToLink { from, to, bytes };
-        self.network.send(self.now.moment, packet, self.random);
-    }
-
-    fn to_member(&mut self, from: MemberId, to: SocketAddr, datagram: &[u8]) {
-        self.ledger.sent_out_of_band(self.now.moment, datagram);
-        let port = 7000 + u16::try_from(from.0).expect("few members") - 1;
-        let packet = Packet::ToMember {
-            from: SocketAddr::from(([10, 0, 0, 1], port)),
-            to,
-            bytes: datagram.to_vec().into(),
-        };
-        self.network.send(self.now.moment, packet, self.random);
     }
 }
 

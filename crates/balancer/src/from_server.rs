@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use presently_pool::{Kind, MemberId, Passage};
+use presently_pool::{FlowToken, Kind, MemberId, Passage};
 use presently_sip::{
     Edits, Flow, Message, Method, Moment, Name, NameAddr, Now, Protocol, Scheme, Start, Uri, Via,
 };
@@ -150,7 +150,7 @@ impl Balancer {
     ) -> Option<()> {
         let routes_removed = self.own_routes(message);
         let flow = match passage.flow {
-            Some(token) => (token.balancer == self.membership.member).then_some(token.flow)?,
+            Some(token) => self.own_flow(token)?,
             None => self.flow_to(message, uri, routes_removed)?,
         };
         let hops = message.number(Name::MaxForwards).unwrap_or(MAX_FORWARDS);
@@ -189,6 +189,13 @@ impl Balancer {
             body: body.clone(),
         });
         Some(())
+    }
+
+    /// The flow of a token, if it is this balancer's to send by: a connection is its owner's alone,
+    /// datagrams leave the shared address from any, so that a balancer's death ends no dialog.
+    fn own_flow(&self, token: FlowToken) -> Option<Flow> {
+        let is_own = token.balancer == self.membership.member;
+        (is_own || !token.flow.protocol.is_reliable()).then_some(token.flow)
     }
 
     /// How many Route values on top name this balancer.

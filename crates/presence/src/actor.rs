@@ -123,11 +123,33 @@ impl Actor {
             .map(|repeat| &repeat.answer)
     }
 
+    /// The answer to the request that ended the dialog with our tag `tag`, not long ago.
+    pub(crate) fn ended_dialog(&self, tag: &str) -> Option<&Answer> {
+        let answers = self.repeats.iter().map(|(repeat, _)| &repeat.answer);
+        let mut ended = answers.filter(|answer| *answer.to_tag == *tag);
+        ended.next()
+    }
+
+    /// Keeps the answers of requests whose rows are replaced or gone.
+    pub(crate) fn remember_unless_held(
+        &mut self,
+        now: WallTime,
+        repeats: impl Iterator<Item = Repeat>,
+        until: WallTime,
+    ) {
+        for repeat in repeats {
+            if self.answered(&repeat.request).is_none() {
+                self.remember(now, repeat, until);
+            }
+        }
+    }
+
     pub(crate) fn remember(&mut self, now: WallTime, repeat: Repeat, until: WallTime) {
         self.repeats.retain(|(_, until)| *until > now);
-        if self.repeats.len() < REPEATS_MAX {
-            self.repeats.push((repeat, until));
+        if self.repeats.len() >= REPEATS_MAX {
+            self.repeats.remove(0);
         }
+        self.repeats.push((repeat, until));
     }
 
     /// When the next binding or publication is over.

@@ -20,6 +20,7 @@ mod turn;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use presently_balancer::{Balancer, Domains};
 use presently_oob::Links;
@@ -51,6 +52,9 @@ pub struct Host {
     counters: Counters,
     /// Operations the machines wait for.
     in_flight: usize,
+    last_turn: Moment,
+    /// Until when what arrives may have lain in a socket while the process stood still.
+    past_until: Moment,
     is_fenced: bool,
 }
 
@@ -86,6 +90,7 @@ pub struct Counters {
     pub operations: u64,
     pub completions_refused: u64,
     pub messages_unreadable: u64,
+    pub datagrams_past: u64,
     pub link_messages_unreadable: u64,
     pub beats: u64,
     pub turns_held_back: u64,
@@ -111,6 +116,8 @@ impl Host {
             holds_back: false,
             counters: Counters::default(),
             in_flight: 0,
+            last_turn: now.moment,
+            past_until: Moment::default(),
             is_fenced: false,
         }
     }
@@ -145,6 +152,10 @@ impl Host {
         bytes: &[u8],
         framing: Framing,
     ) {
+        if framing == Framing::Datagram && self.is_past(now.moment) {
+            self.counters.datagrams_past += 1;
+            return;
+        }
         let Some(hosted) = &mut self.balancer else {
             return;
         };
@@ -291,6 +302,16 @@ impl Host {
         self.is_fenced || self.servers.iter().any(|hosted| hosted.machine.is_fenced())
     }
 
+    /// Whether a datagram that arrives now may be from before a standstill of this process. Its phone
+    /// has gone on since, by way of others too: what it wanted then must not be done now. What it
+    /// still wants it repeats.
+    fn is_past(&mut self, now: Moment) -> bool {
+        if now.since(self.last_turn) >= STANDSTILL {
+            self.past_until = now.after(BUFFER_READ_WITHIN);
+        }
+        now < self.past_until
+    }
+
     fn links_of(&mut self, member: MemberId) -> Option<&mut HostedLinks> {
         let balancer = self.balancer.iter_mut();
         let balancer = balancer.map(|hosted| (hosted.me, &mut hosted.links));
@@ -317,3 +338,9 @@ impl HostedLinks {
         }
     }
 }
+
+/// Turns are 250 ms apart at the most, for beats: who took none for so long stood still, and another
+/// may have spoken in the meantime.
+const STANDSTILL: Duration = Duration::from_millis(1_250);
+/// After a standstill the sockets' buffers are empty by then.
+const BUFFER_READ_WITHIN: Duration = Duration::from_millis(20);

@@ -89,6 +89,7 @@ impl Script {
             loss: random.u32(0..300),
             repeat: random.u32(0..200),
             delay: random.u32(0..300),
+            ..Faults::default()
         };
         match self.weather {
             Weather::Fair => {}

@@ -21,7 +21,9 @@ impl World {
         for place in 0..self.phones.len() {
             self.check_beliefs(place, &mut broken);
             self.check_watches(place, &mut broken);
+            self.check_kept(place, &mut broken);
         }
+        broken.extend(self.journal.entries().broken.iter().cloned());
         broken.extend(self.check_wakes());
         broken
     }

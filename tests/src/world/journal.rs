@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
-use presently_pool::{Assignment, Epoch, MemberId, ResourceId, Version};
+use presently_pool::{Assignment, Epoch, Incarnation, MemberId, Membership, ResourceId, Version};
 use presently_sip::{Aor, Moment};
-use presently_store::{Change, Operation, Outcome};
+use presently_store::{Change, Operation, Outcome, Subscription};
 
 /// A handle on what every store of a world has written.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,14 @@ pub struct Entries {
     pub subscribed: BTreeSet<String>,
     /// Operations that members asked for.
     pub operations: u64,
+    /// The present life of each member, as far as it began in this run.
+    pub lives: BTreeMap<MemberId, Incarnation>,
+    /// Lives that the store has ended, and when.
+    pub ended: BTreeMap<Membership, Moment>,
+    /// Every dialog as its first write had it, by our tag.
+    pub dialogs: BTreeMap<String, Subscription>,
+    /// What the store did and must not.
+    pub broken: Vec<String>,
 }
 
 /// One document write.
@@ -65,11 +73,40 @@ impl Journal {
 
     /// Notes an operation that was done.
     pub(super) fn note(&self, now: Moment, operation: &Operation, outcome: &Outcome) {
+        if super::ledger::trace()
+            && !matches!(
+                operation,
+                Operation::Beat { .. }
+                    | Operation::Status
+                    | Operation::Show { .. }
+                    | Operation::Documents { .. }
+                    | Operation::Sweep { .. }
+            )
+        {
+            eprintln!(
+                "{:.6} STORE {operation:?}\n    -> {outcome:?}",
+                now.0 as f64 / 1e6
+            );
+        }
         let mut entries = self.entries();
         match (operation, outcome) {
             (Operation::Assign { client, .. }, Outcome::Assigned(Some(assignment)))
             | (Operation::Reassign { client, .. }, Outcome::Assigned(Some(assignment))) => {
                 entries.assign(now, client, *assignment);
+            }
+            (Operation::TakeOver { .. }, Outcome::TakenOver { moved, .. }) => {
+                for (client, assignment) in moved {
+                    entries.assign(now, client, *assignment);
+                }
+            }
+            (Operation::End { member, .. }, Outcome::Ended(true)) => {
+                entries.ended.insert(*member, now);
+            }
+            (Operation::Leave { by }, Outcome::Done) => {
+                entries.ended.insert(*by, now);
+            }
+            (Operation::Join { .. }, Outcome::Joined { membership, .. }) => {
+                entries.begin(now, *membership);
             }
             (Operation::Activate { by, client }, Outcome::Activated(Some(found))) => {
                 let assignment = Assignment {
@@ -87,6 +124,7 @@ impl Journal {
                     written, released, ..
                 },
             ) => {
+                entries.check_owner(*by, *epoch);
                 changes.iter().for_each(|change| entries.subscribe(change));
                 entries.requests.extend(changes.iter().filter_map(request));
                 let bodies = changes.iter().filter_map(|change| match change {
@@ -123,12 +161,45 @@ impl Entries {
     fn subscribe(&mut self, change: &Change) {
         match change {
             Change::PutSubscription(row) => {
-                self.subscribed.insert(row.dialog.local_tag.to_string());
+                let tag = row.dialog.local_tag.to_string();
+                let first = self.dialogs.entry(tag.clone());
+                let first = first.or_insert_with(|| Subscription::clone(row));
+                let is_same = first.dialog == row.dialog && first.route_set == row.route_set;
+                if !is_same {
+                    self.broken.push(format!(
+                        "the dialog {tag} is another: {first:?} and {row:?}"
+                    ));
+                }
+                self.subscribed.insert(tag);
             }
             Change::RemoveSubscription { key, .. } => {
                 self.subscribed.remove(&*key.local_tag);
             }
             _ => {}
+        }
+    }
+
+    /// A member begins a life: its former one is over.
+    fn begin(&mut self, now: Moment, life: Membership) {
+        if let Some(before) = self.lives.insert(life.member, life.incarnation) {
+            let before = Membership {
+                incarnation: before,
+                ..life
+            };
+            self.ended.entry(before).or_insert(now);
+        }
+    }
+
+    /// Law 1: only the owner, in its present life and under its present epoch, writes.
+    fn check_owner(&mut self, by: Membership, epoch: Epoch) {
+        let of = self.assigned.values().find(|one| one.epoch == epoch);
+        if of.is_none_or(|one| one.server != Some(by.member)) {
+            let defect = format!("law 1: {by:?} wrote under {epoch:?}, which is not its");
+            self.broken.push(defect);
+        }
+        if self.ended.contains_key(&by) {
+            let defect = format!("law 1: {by:?} wrote after its end");
+            self.broken.push(defect);
         }
     }
 

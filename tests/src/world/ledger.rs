@@ -1,9 +1,10 @@
 //! What was seen on the wire, for the laws to be checked against.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
-use presently_pool::{Epoch, MemberId};
+use presently_pool::{Epoch, MemberId, Membership};
 use presently_sip::{
     Aor, Framing, Index, MacKey, Message, Method, Moment, Name, Start, Via, request_key,
 };
@@ -29,6 +30,12 @@ pub struct Ledger {
     /// NOTIFYs (Call-ID, CSeq) of servers that had not heard yet that the watcher has moved. The
     /// new server cannot know what they showed.
     pub stragglers: BTreeSet<(String, u32)>,
+    /// Dialogs that went on under a new epoch: the first NOTIFY of each.
+    pub taken_up: u64,
+    /// Those of them that said what the watcher had already, though nobody had asked.
+    pub repeated: u64,
+    /// What each NOTIFY looked like when it left the pool first, by each way.
+    looks: BTreeMap<(String, String, u32, Option<MemberId>), u64>,
     /// The servers' names, as their Via shows them.
     pub(super) names: BTreeMap<String, MemberId>,
     pub(super) journal: Journal,
@@ -36,6 +43,8 @@ pub struct Ledger {
     /// Requests that ask or take something back: they may be answered without a write.
     removals: BTreeSet<[u8; 16]>,
     answered: BTreeSet<[u8; 16]>,
+    /// Exchanges (Call-ID and CSeq) that were answered over a link.
+    relayed: BTreeSet<(String, u32)>,
     index: Index,
 }
 
@@ -56,7 +65,8 @@ pub struct Sent {
     pub is_answered: bool,
     /// How often it was sent.
     pub times: u32,
-    bytes: Bytes,
+    /// What it said.
+    pub body: Bytes,
 }
 
 /// One message over a link between two members.
@@ -88,14 +98,22 @@ impl Ledger {
         self.notifies.values().map(Vec::len).sum()
     }
 
-    /// Notes a message that left the pool, and checks what can be checked at once: laws 1, 3 and 5.
-    pub fn sent_to_phone(&mut self, now: Moment, bytes: &[u8]) {
+    /// Notes a message that left the pool from a process with these lives, and checks what can be
+    /// checked at once: laws 1, 3 and 5.
+    pub fn sent_to_phone(&mut self, now: Moment, lives: &[Membership], bytes: &[u8]) {
+        if trace() {
+            eprintln!(
+                "{:.6} {lives:?} TO PHONE\n{}",
+                now.0 as f64 / 1e6,
+                text(bytes)
+            );
+        }
         if let Some(kept) = &mut self.kept {
             kept.push(Bytes::copy_from_slice(bytes));
         }
         let mut index = std::mem::take(&mut self.index);
         match index.read(bytes, Framing::Datagram) {
-            Ok(message) => self.check_message(now, &message, bytes),
+            Ok(message) => self.check_message(now, lives, &message, bytes),
             Err(_) => self.broken.push(format!("unreadable: {}", text(bytes))),
         }
         self.index = index;
@@ -118,26 +136,45 @@ impl Ledger {
         self.index = index;
     }
 
-    /// Notes a message over a link. No two servers speak SIP with each other (R10).
-    pub fn sent_over_link(&mut self, from: MemberId, to: MemberId, bytes: &[u8]) {
+    /// Notes a message over a link. No two servers speak SIP with each other (R10), and what a
+    /// server says in a client's name is checked where it says it.
+    pub fn sent_over_link(&mut self, now: Moment, from: Membership, to: MemberId, bytes: &[u8]) {
+        if trace() {
+            eprintln!(
+                "{:.6} {from:?} TO LINK {to:?}\n{}",
+                now.0 as f64 / 1e6,
+                text(bytes)
+            );
+        }
         let is_server = |member| self.names.values().any(|server| *server == member);
-        if is_server(from) && is_server(to) {
+        let by_server = is_server(from.member);
+        if by_server && is_server(to) {
             self.broken.push(format!("{from:?} sent SIP to {to:?}"));
         }
-        if let Ok(message) = self.index.read(bytes, Framing::Stream) {
+        let mut index = std::mem::take(&mut self.index);
+        if let Ok(message) = index.read(bytes, Framing::Stream) {
             let method = message.cseq().map_or("", |cseq| cseq.method).to_owned();
             let status = match message.start() {
                 Start::Request { .. } => None,
                 Start::Response { status, .. } => Some(status),
             };
+            match status {
+                None if by_server && method == "NOTIFY" => self.hear_notify(now, from, &message),
+                Some(200..) if by_server => {
+                    self.check_alive(from, &method);
+                    self.relayed.extend(exchange_of(&message));
+                }
+                _ => {}
+            }
             let linked = Linked {
-                from,
+                from: from.member,
                 to,
                 method,
                 status,
             };
             self.links.push(linked);
         }
+        self.index = index;
     }
 
     /// Notes an out-of-band datagram, and checks law 6.
@@ -147,19 +184,33 @@ impl Ledger {
         self.wakes.note(now, bytes, key, &self.journal, broken);
     }
 
-    fn check_message(&mut self, now: Moment, message: &Message<'_>, bytes: &[u8]) {
+    fn check_message(
+        &mut self,
+        now: Moment,
+        lives: &[Membership],
+        message: &Message<'_>,
+        bytes: &[u8],
+    ) {
         if message.header(Name::Presently).is_some() {
             self.broken
                 .push("the pool link's header left the pool".to_owned());
         }
         match message.start() {
-            Start::Response { status, .. } => self.check_answer(message, status),
+            Start::Response { status, .. } => {
+                self.check_answer(message, status);
+                self.check_spoken_here(lives, message, status);
+            }
             Start::Request { method, .. } => {
                 if let Some(defect) = message.defect() {
                     self.broken.push(format!("{defect}: {}", text(bytes)));
                 }
                 if method == Method::Notify {
-                    self.check_notify(now, message, bytes);
+                    self.check_looks(message, lives, bytes);
+                    let by = self.server_of(message);
+                    let life = lives.iter().find(|life| Some(life.member) == by);
+                    if let Some(life) = life {
+                        self.hear_notify(now, *life, message);
+                    }
                 }
             }
         }
@@ -193,24 +244,62 @@ impl Ledger {
         }
     }
 
-    fn check_notify(&mut self, now: Moment, message: &Message<'_>, bytes: &[u8]) {
-        let call_id = message.call_id().unwrap_or_default().to_owned();
-        let tag = message
-            .from()
-            .and_then(|from| from.tag())
-            .unwrap_or_default();
+    /// Law 1: a process whose servers' lives have all ended confirms nothing.
+    fn check_spoken_here(&mut self, lives: &[Membership], message: &Message<'_>, status: u16) {
+        let method = message.cseq().map_or("", |cseq| cseq.method);
+        let confirms = status == 200 && matches!(method, "PUBLISH" | "REGISTER" | "SUBSCRIBE");
+        let is_server = |life: &&Membership| self.names.values().any(|one| *one == life.member);
+        let mut servers = lives.iter().filter(is_server).peekable();
+        let ended = &self.journal.entries().ended;
+        // Its balancer may pass on what another's server says.
+        let is_relayed = exchange_of(message).is_some_and(|one| self.relayed.contains(&one));
+        let confirms = confirms && !is_relayed;
+        if confirms && servers.peek().is_some() && servers.all(|life| ended.contains_key(life)) {
+            self.broken
+                .push(format!("law 1: {lives:?} answered {method} after its end"));
+        }
+    }
+
+    /// Law 1: who has ended says nothing more in a client's name.
+    fn check_alive(&mut self, life: Membership, method: &str) {
+        if self.journal.entries().ended.contains_key(&life) {
+            self.broken
+                .push(format!("law 1: {life:?} said {method} after its end"));
+        }
+    }
+
+    /// Law 5: a NOTIFY that is sent again by the same way is the same, byte for byte.
+    fn check_looks(&mut self, message: &Message<'_>, lives: &[Membership], bytes: &[u8]) {
+        let (call_id, tag) = dialog_of(message);
         let cseq = message.cseq().map_or(0, |cseq| cseq.number);
-        let dialog = (call_id, tag.to_owned());
+        let mut hasher = DefaultHasher::new();
+        // Another balancer has other tokens.
+        bytes.hash(&mut hasher);
+        let way = lives.first().map(|life| life.member);
+        let looks = hasher.finish();
+        let key = (call_id, tag, cseq, way);
+        if *self.looks.entry(key.clone()).or_insert(looks) != looks {
+            self.broken
+                .push(format!("law 5: {key:?} was sent again with other bytes"));
+        }
+    }
+
+    /// Takes a NOTIFY where its server says it.
+    fn hear_notify(&mut self, now: Moment, life: Membership, message: &Message<'_>) {
+        let dialog = dialog_of(message);
+        let tag = &dialog.1;
+        let cseq = message.cseq().map_or(0, |cseq| cseq.number);
         let watcher = message.to().and_then(|to| Aor::parse(to.uri).ok());
         let assigned = watcher
             .as_ref()
             .and_then(|it| self.journal.entries().assigned.get(it).copied());
-        let by = self.server_of(message);
-        let (Some(watcher), Some(assigned), Some(by)) = (watcher, assigned, by) else {
+        let (Some(watcher), Some(assigned)) = (watcher, assigned) else {
             self.broken
                 .push(format!("law 1: {dialog:?} {cseq} of nobody"));
             return;
         };
+        self.check_alive(life, "NOTIFY");
+        let by = life.member;
         let has_row = self.journal.entries().subscribed.contains(tag);
         match standing(now, assigned, by, has_row) {
             Standing::Owner => {}
@@ -235,8 +324,14 @@ impl Ledger {
             cseq,
             is_answered: false,
             times: 1,
-            bytes: Bytes::copy_from_slice(bytes),
+            body: Bytes::copy_from_slice(message.body()),
         };
+        let is_taken_up = sent.last().is_some_and(|last| last.epoch != one.epoch);
+        if is_taken_up {
+            self.taken_up += 1;
+            let last = sent.iter().rfind(|sent| sent.is_answered);
+            self.repeated += u64::from(last.is_some_and(|last| last.body == one.body));
+        }
         note(sent, one, &dialog, &mut self.broken);
     }
 
@@ -263,6 +358,20 @@ impl Ledger {
     }
 }
 
+/// The dialog of a NOTIFY: Call-ID and our tag.
+fn dialog_of(message: &Message<'_>) -> (String, String) {
+    let from = message.from();
+    let tag = from.and_then(|from| from.tag()).unwrap_or_default();
+    let call_id = message.call_id().unwrap_or_default();
+    (call_id.to_owned(), tag.to_owned())
+}
+
+/// What a response answers: Call-ID and CSeq.
+fn exchange_of(message: &Message<'_>) -> Option<(String, u32)> {
+    let call_id = message.call_id()?.to_owned();
+    Some((call_id, message.cseq()?.number))
+}
+
 enum Standing {
     JustMoved,
     Owner,
@@ -286,12 +395,6 @@ fn note(sent: &mut Vec<Sent>, one: Sent, dialog: &(String, String), broken: &mut
     if let Some(last) = sent.last_mut() {
         if last.cseq == one.cseq {
             last.times += 1;
-            if last.bytes != one.bytes {
-                let cseq = one.cseq;
-                broken.push(format!(
-                    "law 5: {dialog:?} {cseq} was sent again with other bytes"
-                ));
-            }
             return;
         }
         if one.cseq < last.cseq {
@@ -325,4 +428,8 @@ fn may_write_nothing(message: &Message<'_>) -> bool {
     let is_query = is_register && contacts.peek().is_none();
     let takes_back = contacts.any(|contact| contact.contains("expires=0"));
     is_query || takes_back || message.number(Name::Expires) == Some(0)
+}
+
+pub fn trace() -> bool {
+    std::env::var("TRACE").is_ok()
 }

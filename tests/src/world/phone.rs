@@ -56,13 +56,18 @@ impl Phone {
 
     /// Publishes open or closed with a note.
     pub fn publish(&mut self, now: Now, open: bool, note: &str) {
+        self.publish_for(now, open, note, 3600);
+    }
+
+    /// The same, refreshed before `expires_secs` are over.
+    pub fn publish_for(&mut self, now: Now, open: bool, note: &str, expires_secs: u32) {
         let body = presently_agent::pidf(&self.aor, open, Some(note));
         self.agent.publish(
             now,
             "presence",
             "application/pidf+xml",
             body,
-            3600,
+            expires_secs,
             &mut self.out,
         );
     }
@@ -72,12 +77,22 @@ impl Phone {
         self.agent.unpublish(now, "presence", &mut self.out);
     }
 
-    /// Watches somebody.
+    /// Watches somebody for an hour at a time.
     pub fn subscribe(&mut self, now: Now, target: &Aor) -> SubscriptionId {
+        self.subscribe_for(now, target, 3600)
+    }
+
+    /// Watches somebody, and refreshes that before `expires_secs` are over.
+    pub fn subscribe_for(&mut self, now: Now, target: &Aor, expires_secs: u32) -> SubscriptionId {
         let accept = ["application/pidf+xml"];
-        let id = self
-            .agent
-            .subscribe(now, target, "presence", 3600, &accept, &mut self.out);
+        let id = self.agent.subscribe(
+            now,
+            target,
+            "presence",
+            expires_secs,
+            &accept,
+            &mut self.out,
+        );
         self.watches.insert(id, target.clone());
         id
     }
@@ -165,6 +180,30 @@ impl Phone {
             _ => None,
         });
         last.unwrap_or(true)
+    }
+
+    /// The Call-ID of the dialog in which a subscription stands, if it stands for sure: granted or
+    /// notified in it, and nothing else heard of it since.
+    #[must_use]
+    pub fn holds(&self, id: SubscriptionId) -> Option<&str> {
+        let mut granted = false;
+        for (_, event) in self.events.iter().rev() {
+            match event {
+                Event::Notified(notified) if notified.id == id => return Some(&notified.call_id),
+                Event::Subscribed { id: of, .. } if *of == id => granted = true,
+                Event::SubscriptionEnded { id: of, .. } | Event::SubscribeFailed { id: of, .. }
+                    if *of == id =>
+                {
+                    return None;
+                }
+                Event::TimedOut {
+                    what: Subject::Subscription(of),
+                    ..
+                } if *of == id && !granted => return None,
+                _ => {}
+            }
+        }
+        None
     }
 
     pub(super) fn take_datagrams(&mut self) -> Vec<Bytes> {

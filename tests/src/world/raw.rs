@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use presently_sip::{Flow, Framing, Moment, Protocol};
+use presently_sip::{Flow, Moment, Protocol};
 
-use super::{Packet, World};
+use super::{Packet, StoreFaults, World};
 
 /// A message that reached an address without a phone.
 #[derive(Clone, Debug)]
@@ -27,7 +27,6 @@ impl World {
             self.network.send(self.now, packet, &mut self.random);
             return;
         }
-        let now = self.now();
         self.ledger.hear_phone(text);
         let flow = Flow {
             protocol,
@@ -35,19 +34,26 @@ impl World {
             generation: 1,
             ..Flow::udp(1, from)
         };
-        for node in &mut self.hosts {
-            if node.host.balancer().is_some() {
-                node.host.handle_phone(now, flow, text, Framing::Stream);
-            }
-        }
+        self.deliver_stream(flow, text);
         self.step();
     }
 
     /// Takes the store away from every host, or brings it back.
     pub fn set_store_away(&mut self, is_away: bool) {
-        for node in &self.hosts {
-            node.latency.set_away(is_away);
+        let faults = StoreFaults {
+            is_away,
+            ..StoreFaults::default()
+        };
+        for place in 0..self.processes.len() {
+            self.set_store_faults(place, faults);
         }
+    }
+
+    /// What is wrong with the store, as one process sees it.
+    pub fn set_store_faults(&mut self, place: usize, faults: StoreFaults) {
+        let process = &self.processes[place];
+        process.line.set(self.now);
+        process.line.set_faults(faults);
     }
 
     /// Takes what has reached addresses without a phone, in order of arrival.

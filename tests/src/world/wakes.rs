@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use presently_oob::{Frame, FrameKind, Item};
-use presently_pool::{MemberId, Membership, PackageName, ResourceId, Version};
+use presently_pool::{Incarnation, MemberId, Membership, PackageName, ResourceId, Version};
 use presently_sip::{Aor, MacKey, Moment};
 
 use super::journal::{Entries, Journal};
@@ -20,7 +20,8 @@ pub struct Wakes {
     /// Documents, in the journal's order, whose wakes may have died with their process: sweeps find
     /// them.
     pub(super) excused: usize,
-    seen: BTreeSet<(Membership, MemberId, u64)>,
+    /// Sender, receiver, which life of it, and sequence: a new life is a new link.
+    seen: BTreeSet<(Membership, MemberId, Option<Incarnation>, u64)>,
     /// Law 6: who was told of which version of what, by versions.
     told: BTreeMap<(ResourceId, MemberId), BTreeSet<Version>>,
 }
@@ -95,7 +96,8 @@ impl Wakes {
             self.controls += 1;
             return;
         }
-        let name = (header.sender, header.receiver, header.sequence);
+        let life = journal.entries().lives.get(&header.receiver).copied();
+        let name = (header.sender, header.receiver, life, header.sequence);
         if !self.seen.insert(name) {
             self.repairs += 1;
             return;

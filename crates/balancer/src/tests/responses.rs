@@ -6,7 +6,7 @@ use presently_pool::{FlowToken, MemberId, MemberState, Passage};
 use presently_sip::{Flow, MacKey};
 
 use super::play::{
-    BALANCER, OTHER, PHONE, Play, SERVER, Sent, header, plain, register, response, server,
+    BALANCER, OTHER, PHONE, Play, SERVER, Sent, header, plain, register, response, server, stream,
 };
 
 const NOTIFY: &str = "NOTIFY sip:alice@198.51.100.7:5070 SIP/2.0\r\n\
@@ -139,9 +139,17 @@ fn a_request_without_a_flow_leaves_for_an_address() {
 }
 
 #[test]
-fn another_balancers_flow_is_not_used() {
+fn datagrams_leave_by_any_balancer_when_the_flows_own_is_gone() {
     let mut play = Play::new();
     let passage = by_flow(MemberId(99), phone());
+    let sent = play.server(SERVER, &passage, NOTIFY, b"");
+    assert_eq!(*sent[0].to_phone().0, phone());
+}
+
+#[test]
+fn another_balancers_connection_is_not_used() {
+    let mut play = Play::new();
+    let passage = by_flow(MemberId(99), stream());
     assert!(play.server(SERVER, &passage, NOTIFY, b"").is_empty());
     let unknown = by_flow(BALANCER, Flow::udp(9, PHONE.parse().unwrap()));
     assert!(play.server(SERVER, &unknown, NOTIFY, b"").is_empty());

@@ -14,7 +14,7 @@ use crate::actor::State;
 use crate::answer::Refusal;
 use crate::held::Held;
 use crate::notifier::Entrance;
-use crate::plan::{Fate, Plan};
+use crate::plan::{Fate, Plan, RELEASE_AFTER};
 
 impl Server {
     pub(super) fn on_committed(
@@ -58,11 +58,17 @@ impl Server {
         let Some(actor) = self.actors.get_mut(slot) else {
             return;
         };
+        // Whoever was asked by the rows that go may be asked again by a late copy.
+        let until = now.wall.after(RELEASE_AFTER);
         if let Some(bindings) = plan.bindings.take() {
-            actor.bindings = bindings;
+            let gone = std::mem::replace(&mut actor.bindings, bindings);
+            let repeats = gone.into_iter().map(|row| row.repeat);
+            actor.remember_unless_held(now.wall, repeats, until);
         }
         if let Some(publications) = plan.publications.take() {
-            actor.publications = publications;
+            let gone = std::mem::replace(&mut actor.publications, publications);
+            let repeats = gone.into_iter().map(|row| row.repeat);
+            actor.remember_unless_held(now.wall, repeats, until);
         }
         for document in &documents {
             let same = |held: &Arc<Document>| held.resource == document.resource;
@@ -265,6 +271,18 @@ impl Server {
         if let Some(held) = &plan.held {
             self.answer_again(now, slot, held, &plan.repeat.answer, out);
         }
+    }
+
+    /// The answer to a late copy of the request that formed a dialog: the dialog was refreshed since,
+    /// or has ended, and must not begin again.
+    pub(super) fn formed_answer(&self, slot: usize, held: &Held) -> Option<Answer> {
+        let actor = self.actors.get(slot)?;
+        let tag = self.to_tag(held);
+        let places = actor.subscriptions.iter();
+        let rows = places.filter_map(|place| Some(&self.notifier.get(*place)?.row));
+        let mut formed = rows.filter(|row| *row.dialog.local_tag == *tag);
+        let present = formed.next().map(|row| row.repeat.answer.clone());
+        present.or_else(|| actor.ended_dialog(&tag).cloned())
     }
 
     /// Writes the 2xx to a request from its answer's own part and the actor's memory.

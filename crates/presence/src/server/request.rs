@@ -109,7 +109,8 @@ impl Server {
             .and_then(|actor| actor.answered(&held.request));
         let known = known
             .cloned()
-            .or_else(|| self.subscription_answer(slot, &held));
+            .or_else(|| self.subscription_answer(slot, &held))
+            .or_else(|| self.formed_answer(slot, &held));
         let decided = match known {
             Some(_) if self.is_merged(slot, &held) => Err(Refusal::merged()),
             Some(answer) => {
@@ -189,6 +190,11 @@ impl Server {
                     tombstone: tombstone.take(),
                 }),
         );
+        // A late copy of what made a binding must not make it again, at whichever server.
+        changes.extend(gone.iter().map(|row| Change::Remember {
+            repeat: row.repeat.clone(),
+            until: now.wall.after(RELEASE_AFTER),
+        }));
         plan.bindings = Some(decided.after);
         plan::drop_with_flows(actor, &mut plan, &gone, &mut changes);
         Ok((plan, changes))

@@ -27,4 +27,6 @@ pub struct LinkMessage {
     pub to: MemberId,
     /// The text.
     pub text: Bytes,
+    /// Whether it is a request that came as a datagram: its phone sends it again.
+    pub is_repeated: bool,
 }

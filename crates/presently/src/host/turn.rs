@@ -6,18 +6,19 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use presently_balancer::Forward;
 use presently_oob::Event;
-use presently_pool::{MemberId, Passage};
+use presently_pool::{Member, MemberId, MemberState, Passage, Role};
 use presently_presence::ToBalancer;
 use presently_sip::{Edits, Framing, Message, Now, Start};
 use presently_store::{Completion, Ticket};
 
-use super::{Host, HostedServer, LinkMessage, Outside};
+use super::{Host, HostedServer, LinkMessage, Outside, STANDSTILL};
 
 impl Host {
     /// Runs one turn after inputs were handed in: feeds the machines, asks the store, takes what it
     /// has finished, and sends. The store wakes `context` when more is finished.
     pub fn turn(&mut self, now: Now, context: &mut Context<'_>, outside: &mut dyn Outside) {
         self.counters.turns += 1;
+        self.last_turn = now.moment;
         // Bounded: with a store that answers at once, every round makes progress on a finite queue.
         let mut is_still = false;
         for _ in 0..ROUNDS_MAX {
@@ -72,6 +73,7 @@ impl Host {
                     from: hosted.me.member,
                     to: forward.server,
                     text: link_text(&forward, message, edits),
+                    is_repeated: is_repeated(&forward, message),
                 }),
             }
         }
@@ -131,6 +133,22 @@ impl Host {
         }
     }
 
+    /// The balancer that a server's message goes to: the one that has the flow, and where that one is
+    /// gone and the flow is of datagrams, any other.
+    fn way_of(&self, message: &ToBalancer) -> MemberId {
+        let is_connection = |token: presently_pool::FlowToken| token.flow.protocol.is_reliable();
+        let lives = |row: &&Member| row.role == Role::Balancer && row.state == MemberState::Alive;
+        let own = self.balancer.as_ref().map(|one| one.me.member);
+        let mut living = self.members.iter().filter(lives).map(|row| row.id);
+        if own == Some(message.balancer)
+            || message.flow.is_none_or(is_connection)
+            || living.clone().any(|id| id == message.balancer)
+        {
+            return message.balancer;
+        }
+        own.or_else(|| living.next()).unwrap_or(message.balancer)
+    }
+
     fn deliver(&mut self, now: Now, from: MemberId, message: &ToBalancer, text: &[u8]) {
         let head = text.get(message.head.clone()).unwrap_or_default();
         let passage = Passage {
@@ -140,16 +158,15 @@ impl Host {
             flow: message.flow,
             advertised: None,
         };
-        let own = self
-            .balancer
-            .as_mut()
-            .filter(|one| one.me.member == message.balancer);
+        let to = self.way_of(message);
+        let own = self.balancer.as_mut().filter(|one| one.me.member == to);
         let Some(hosted) = own else {
             let text = with_passage(&passage, head, &message.body);
             self.to_links.push(LinkMessage {
                 from,
-                to: message.balancer,
+                to,
                 text,
+                is_repeated: false,
             });
             return;
         };
@@ -273,6 +290,10 @@ impl Host {
     fn send(&mut self, now: Now, outside: &mut dyn Outside) {
         let late = outside.now();
         self.holds_back |= self.is_too_late(now.moment, late);
+        if late.since(now.moment) >= STANDSTILL {
+            // Its phone has gone on since, by way of others too.
+            self.to_links.retain(|message| !message.is_repeated);
+        }
         if self.holds_back {
             self.holds_back = self.servers.iter().any(|one| one.machine.is_mute(late));
         }
@@ -355,6 +376,13 @@ fn link_text(forward: &Forward, message: Message<'_>, edits: Edits<'_>) -> Bytes
         Start::Response { .. } => edits.write_response(&message, forward.vias_removed, &mut text),
     }
     text.into()
+}
+
+/// Whether the phone sends a forwarded message again: a request that came as a datagram.
+fn is_repeated(forward: &Forward, message: Message<'_>) -> bool {
+    let is_request = matches!(message.start(), Start::Request { .. });
+    let flow = forward.passage.flow;
+    is_request && flow.is_some_and(|token| !token.flow.protocol.is_reliable())
 }
 
 /// A server's message for a balancer elsewhere: the envelope goes behind the start line.

@@ -20,6 +20,11 @@ pub(super) const HOST: &[Metric<host::Counters>] = &[
         |it| it.completions_refused,
     ),
     (
+        "host_datagrams_past",
+        "Datagrams dropped because they lay in a socket while the process stood still",
+        |it| it.datagrams_past,
+    ),
+    (
         "host_messages_unreadable",
         "Messages of phones that were no SIP",
         |it| it.messages_unreadable,
