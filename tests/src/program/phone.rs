@@ -147,7 +147,7 @@ impl Town {
         self.until("time to pass", |_| Instant::now() >= end);
     }
 
-    fn turn(&mut self) -> bool {
+    pub(super) fn turn(&mut self) -> bool {
         // All of them, not only up to the first that is busy.
         self.phones
             .iter_mut()
@@ -208,6 +208,23 @@ impl Phone {
     /// How many NOTIFYs `id` had.
     pub fn notified(&self, id: SubscriptionId) -> usize {
         self.count(|event| matches!(event, Event::Notified(told) if told.id == id))
+    }
+
+    /// Sends to `pool` from now on, if it is a phone over UDP.
+    pub fn turn_to(&mut self, to: SocketAddr) {
+        if let Line::Udp { pool, .. } = &mut self.line {
+            *pool = to;
+        }
+    }
+
+    /// Connects to `pool` once its connection is gone, if it is a phone over TCP.
+    pub fn call_again(&mut self, pool: SocketAddr) {
+        if let Line::Tcp { stream, read } = &mut self.line {
+            *stream = TcpStream::connect(pool).expect("the pool listens");
+            stream.set_nonblocking(true).expect("a socket can");
+            read.clear();
+            self.ask(|agent, now, out| agent.handle_flow_lost(now, out));
+        }
     }
 
     fn now(&self) -> Now {
