@@ -175,12 +175,12 @@ class Kamailio:
 class Load:
     """The played phones of one presently-load, running beside the script."""
 
-    def __init__(self, target, place, line, pids=()):
+    def __init__(self, target, place, line, is_logged=True):
         Load.count = getattr(Load, "count", 0) + 1
         self.log = pathlib.Path(place) / f"load{Load.count}.log"
-        command = [target / "presently-load", *line.split(), "--server", f"127.0.0.1:{PORT}", "--log", self.log]
-        for pid in pids:
-            command += ["--pid", str(pid)]
+        command = [target / "presently-load", *line.split(), "--server", f"127.0.0.1:{PORT}"]
+        if is_logged:
+            command += ["--log", self.log]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True)
 
@@ -199,11 +199,12 @@ class Load:
         if self.process.returncode:
             raise SystemExit("presently-load failed")
         answers, notifies = [], []
-        with open(self.log) as lines:
-            for line in lines:
-                kind, *numbers = line.split()
-                (answers if kind == "answer" else notifies).append(tuple(map(int, numbers)))
-        self.log.unlink()
+        if self.log.exists():
+            with open(self.log) as lines:
+                for line in lines:
+                    kind, *numbers = line.split()
+                    (answers if kind == "answer" else notifies).append(tuple(map(int, numbers)))
+            self.log.unlink()
         return json.loads(out)["phases"][-1], answers, notifies
 
 

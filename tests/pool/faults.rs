@@ -142,20 +142,12 @@ fn another_balancer_routes_the_dialogs_of_one_that_died() {
         ..Plan::default()
     };
     let mut pool = Pool::with(&plan);
-    let mut crowd = Crowd::gather(
-        &pool,
-        Size {
-            udp: 24,
-            tcp: 0,
-            ..SIZE
-        },
-    );
+    let mut crowd = Crowd::gather(&pool, SIZE);
     crowd.live(Duration::from_millis(300));
+    crowd.settle();
     pool.balancer.kill();
-    crowd.live(Duration::from_millis(100));
-    let second = pool.second.as_ref().unwrap().listener("udp");
-    // What a shared name or address does in the network.
-    crowd.turn_to(second);
+    // A shared name or address leads them there; the next request of each tells its new flow.
+    crowd.move_to(pool.second.as_ref().unwrap());
     crowd.live(Duration::from_secs(1));
     let told = crowd.settle();
     println!("{told:?}");

@@ -2,13 +2,12 @@
 //! be true of them whatever happens to the pool.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use presently_agent::{Event, SubscriptionId};
 
-use super::{Phone, Pool, Town};
+use super::{Member, Phone, Pool, Town};
 
 /// How many phones, and how many others each of them watches.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +28,8 @@ pub struct Crowd {
     subscriptions: Vec<Subscription>,
     /// The number each has published last.
     published: Vec<u64>,
+    /// How often each SUBSCRIBE was to be granted.
+    granted: u32,
     next: usize,
     due: Instant,
 }
@@ -84,6 +85,7 @@ impl Crowd {
             town,
             subscriptions,
             published: vec![0; all],
+            granted: 1,
             next: 0,
             due: Instant::now(),
         };
@@ -120,7 +122,7 @@ impl Crowd {
             ..Told::default()
         };
         for phone in &self.town.phones {
-            check_undisturbed(phone);
+            check_undisturbed(phone, self.granted);
         }
         for subscription in &self.subscriptions {
             self.check(*subscription, &mut told);
@@ -128,10 +130,12 @@ impl Crowd {
         told
     }
 
-    /// The phones over UDP send to `pool` from now on.
-    pub fn turn_to(&mut self, pool: SocketAddr) {
+    /// Everybody finds another balancer and refreshes what it has: the registration and each
+    /// subscription, in its dialog (RFC 5626 §4.4).
+    pub fn move_to(&mut self, balancer: &Member) {
+        self.granted += 1;
         for phone in &mut self.town.phones {
-            phone.turn_to(pool);
+            phone.move_to(balancer);
         }
     }
 
@@ -234,8 +238,8 @@ impl Crowd {
     }
 }
 
-/// Everything asked for was granted, once, and nothing else was heard of it.
-fn check_undisturbed(phone: &Phone) {
+/// Everything asked for was granted, as often as it was asked for, and nothing else was heard of it.
+fn check_undisturbed(phone: &Phone, granted: u32) {
     let mut subscribed: BTreeMap<SubscriptionId, u32> = BTreeMap::new();
     for event in &phone.events {
         match event {
@@ -245,7 +249,7 @@ fn check_undisturbed(phone: &Phone) {
         }
     }
     assert!(
-        subscribed.values().all(|count| *count == 1),
+        subscribed.values().all(|count| *count == granted),
         "{}: {subscribed:?}",
         phone.user
     );

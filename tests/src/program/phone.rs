@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use presently_agent::{Agent, Config, Event, Outputs, SubscriptionId, pidf, read_pidf};
 use presently_sip::{Moment, Now, Protocol, WallTime};
 
+use super::Member;
 use super::pool::aor;
 use super::wire::whole;
 
@@ -210,21 +211,18 @@ impl Phone {
         self.count(|event| matches!(event, Event::Notified(told) if told.id == id))
     }
 
-    /// Sends to `pool` from now on, if it is a phone over UDP.
-    pub fn turn_to(&mut self, to: SocketAddr) {
-        if let Line::Udp { pool, .. } = &mut self.line {
-            *pool = to;
+    /// Sends to `balancer` from now on, over TCP by a new connection, and refreshes what it has.
+    pub fn move_to(&mut self, balancer: &Member) {
+        match &mut self.line {
+            Line::Tcp { stream, read } => {
+                let to = balancer.listener("tcp");
+                *stream = TcpStream::connect(to).expect("the balancer listens");
+                stream.set_nonblocking(true).expect("a socket can");
+                read.clear();
+            }
+            Line::Udp { pool, .. } => *pool = balancer.listener("udp"),
         }
-    }
-
-    /// Connects to `pool` once its connection is gone, if it is a phone over TCP.
-    pub fn call_again(&mut self, pool: SocketAddr) {
-        if let Line::Tcp { stream, read } = &mut self.line {
-            *stream = TcpStream::connect(pool).expect("the pool listens");
-            stream.set_nonblocking(true).expect("a socket can");
-            read.clear();
-            self.ask(|agent, now, out| agent.handle_flow_lost(now, out));
-        }
+        self.ask(|agent, now, out| agent.handle_flow_lost(now, out));
     }
 
     fn now(&self) -> Now {
