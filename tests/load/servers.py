@@ -17,8 +17,8 @@ PORT = 15080
 
 
 def build():
-    """Builds what is run, for release, and gives where it is."""
-    command = ["cargo", "build", "--release", "--quiet", "-p", "presently", "-p", "presently-load"]
+    """Builds what is run, for release as the gate does, and gives where it is."""
+    command = ["cargo", "build", "--release", "--quiet", "--workspace", "--all-features", "--bins"]
     subprocess.run(command, cwd=ROOT, check=True)
     asked = ["cargo", "metadata", "--no-deps", "--format-version", "1"]
     text = subprocess.run(asked, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout

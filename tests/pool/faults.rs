@@ -133,21 +133,37 @@ fn all_processes_killed_at_once_come_back_with_everything() {
     println!("{told:?}");
 }
 
-#[test]
-fn another_balancer_routes_the_dialogs_of_one_that_died() {
+/// Two balancers that phones know by one name.
+fn two_balancers() -> Pool {
     let listen = |protocol: &str| format!("{protocol}:127.0.0.1:0,advertise=sip.example.com:5060");
-    let plan = Plan {
+    Pool::with(&Plan {
         listen: vec![listen("udp"), listen("tcp")],
         second: vec![listen("udp"), listen("tcp")],
         ..Plan::default()
-    };
-    let mut pool = Pool::with(&plan);
+    })
+}
+
+#[test]
+fn another_balancer_routes_the_dialogs_of_one_that_died() {
+    let mut pool = two_balancers();
     let mut crowd = Crowd::gather(&pool, SIZE);
     crowd.live(Duration::from_millis(300));
     crowd.settle();
     pool.balancer.kill();
-    // A shared name or address leads them there; the next request of each tells its new flow.
+    // A connection is gone: the next request of each tells its new flow.
     crowd.move_to(pool.second.as_ref().unwrap());
+    crowd.live(Duration::from_secs(1));
+    let told = crowd.settle();
+    println!("{told:?}");
+}
+
+#[test]
+fn phones_over_udp_do_not_notice_that_their_balancer_died() {
+    let mut pool = two_balancers();
+    let mut crowd = Crowd::gather(&pool, Size { tcp: 0, ..SIZE });
+    crowd.live(Duration::from_millis(300));
+    pool.balancer.kill();
+    crowd.led_to(pool.second.as_ref().unwrap());
     crowd.live(Duration::from_secs(1));
     let told = crowd.settle();
     println!("{told:?}");

@@ -139,6 +139,14 @@ impl Crowd {
         }
     }
 
+    /// The phones over UDP reach `balancer` from now on, and have nothing to ask of it yet: its
+    /// address is that of the one before, as far as they know.
+    pub fn led_to(&mut self, balancer: &Member) {
+        for phone in &mut self.town.phones {
+            phone.led_to(balancer);
+        }
+    }
+
     /// One turn of everybody; the next in order publishes when it is time.
     fn turn(&mut self) {
         if Instant::now() >= self.due {

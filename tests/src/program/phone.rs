@@ -225,6 +225,13 @@ impl Phone {
         self.ask(|agent, now, out| agent.handle_flow_lost(now, out));
     }
 
+    /// Sends to `balancer` from now on, if it is a phone over UDP.
+    pub fn led_to(&mut self, balancer: &Member) {
+        if let Line::Udp { pool, .. } = &mut self.line {
+            *pool = balancer.listener("udp");
+        }
+    }
+
     fn now(&self) -> Now {
         let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
         let wall = SystemTime::now().duration_since(UNIX_EPOCH);

@@ -133,22 +133,23 @@ impl Host {
 
     fn deliver(&mut self, now: Now, from: MemberId, message: &ToBalancer, text: &[u8]) {
         let head = text.get(message.head.clone()).unwrap_or_default();
+        let (balancer, flow) = self.leaves_by(message);
         let passage = Passage {
             kind: message.kind,
             client: message.client.clone(),
             epoch: message.epoch,
-            flow: message.flow,
+            flow,
             advertised: None,
         };
         let own = self
             .balancer
             .as_mut()
-            .filter(|one| one.me.member == message.balancer);
+            .filter(|one| one.me.member == balancer);
         let Some(hosted) = own else {
             let text = with_passage(&passage, head, &message.body);
             self.to_links.push(LinkMessage {
                 from,
-                to: message.balancer,
+                to: balancer,
                 text,
             });
             return;
