@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use presently_tests::program::{
-    Caller, Crowd, Plan, Pool, Reply, Size, Trouble, request, until, user_of,
+    Caller, Crowd, Plan, Pool, Process, Reply, Size, Trouble, presently, request, until, user_of,
 };
 
 /// Phones for three servers: each of them has some, and watchers of the others' users.
@@ -32,10 +32,10 @@ fn a_killed_server_loses_nothing() {
     let mut crowd = Crowd::gather(&pool, SIZE);
     let mut random = fastrand::Rng::with_seed(1);
     for round in 0..4 {
-        let victim = round % pool.servers.len();
+        let clients = pool.clients();
+        let victim = (0..3).max_by_key(|place| clients[*place]).unwrap();
         let name = format!("s{}", victim + 1);
         let (clients, life) = pool.life_of(&name);
-        assert!(clients > 0, "{name} has no client in round {round}");
         // Somewhere between a commit and its wakes, sooner or later.
         crowd.live(Duration::from_micros(random.u64(100_000..400_000)));
         pool.servers[victim].kill();
@@ -44,22 +44,23 @@ fn a_killed_server_loses_nothing() {
         println!("round {round}: {clients} clients moved: {told:?}");
         pool.servers[victim].restart();
         pool.wait();
-        // Half of the clients come back, so that the next round has somebody to move.
-        crowd.live(Duration::from_millis(100));
-        spread(&pool, &mut crowd);
-        crowd.settle();
     }
 }
 
-/// Gives the servers equally many clients again.
-fn spread(pool: &Pool, crowd: &mut Crowd) {
-    for number in 0..crowd.town.phones.len() {
-        let wanted = format!("s{}", number % pool.servers.len() + 1);
-        let user = format!("p{number}");
-        if pool.server_of(&user) != wanted {
-            pool.reassign(&user, &wanted);
-            crowd.live(Duration::from_millis(5));
-        }
+/// Empties the fullest server under load and lets it have clients again.
+fn drain_the_fullest(pool: &Pool, crowd: &mut Crowd) {
+    let clients = pool.clients();
+    let place = (0..clients.len()).max_by_key(|place| clients[*place]);
+    let name = format!("s{}", place.unwrap() + 1);
+    let store = pool.place.store();
+    for command in ["drain", "undrain"] {
+        let args = [command, &name, "--store", &store];
+        let mut process = Process::spawn(&mut presently(args));
+        let ended = crowd.until(command, |_| process.has_ended());
+        assert!(ended.success(), "{:?}", process.said());
+        crowd.until("nobody to be left", |_| {
+            (pool.life_of(&name).0 == 0).then_some(())
+        });
     }
 }
 
@@ -87,7 +88,7 @@ fn a_server_that_stood_still_comes_back_as_a_fresh_member() {
         let (status, _) = presently_tests::program::http(pool.servers[1].admin, "/readyz")?;
         (status == 200).then_some(())
     });
-    spread(&pool, &mut crowd);
+    drain_the_fullest(&pool, &mut crowd);
     crowd.live(Duration::from_millis(300));
     crowd.settle();
     assert!(pool.life_of("s2").0 > 0);
