@@ -191,7 +191,7 @@ impl Crowd {
         let is_behind = |it: &&Subscription| {
             let phone = self.town.phones.get(it.watcher).expect("it was added");
             let shown = phone.shows(it.id);
-            !shown.is_some_and(|(_, note)| note == wanted(it.presentity).to_string())
+            shown.is_none_or(|(_, note)| note != wanted(it.presentity).to_string())
         };
         let all = self.subscriptions.iter();
         all.filter(is_behind).copied().collect()
