@@ -94,7 +94,7 @@ struct Arguments {
     /// Seconds between the set-up and the timed phase.
     #[arg(long, default_value_t = 0.7)]
     hold: f64,
-    /// Seconds after which a request without an answer has failed; 32 as in RFC 3261 (64·T1).
+    /// Seconds after which a request without an answer has failed; 32 as in RFC 3261 §17.1.2.2.
     #[arg(long, default_value_t = 8.0)]
     patience: f64,
     /// Seconds that the final states may take after the load.

@@ -246,7 +246,7 @@ impl Crowd {
     }
 }
 
-/// Everything asked for was granted, as often as it was asked for, and nothing else was heard of it.
+/// Everything asked for was granted, as often as it was asked for; nothing else was heard of it.
 fn check_undisturbed(phone: &Phone, granted: u32) {
     let mut subscribed: BTreeMap<SubscriptionId, u32> = BTreeMap::new();
     for event in &phone.events {

@@ -68,8 +68,8 @@ pub(super) fn resend(slot: SubscriptionSlot, live: &Live, bench: &mut Bench<'_>)
     });
 }
 
-/// The phone is on another flow than `former`. A NOTIFY that waits for its answer goes after it when
-/// the former was a stream: nobody repeats it there, and the stream may be gone with its balancer.
+/// The phone is on another flow than `former`. A NOTIFY that waits for its answer goes after it
+/// when the former was a stream: nobody repeats it there, and it may be gone with its balancer.
 pub(super) fn follow(
     slot: SubscriptionSlot,
     live: &Live,
