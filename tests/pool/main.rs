@@ -5,6 +5,7 @@ mod admin;
 mod backup;
 mod commands;
 mod drain;
+mod faults;
 mod hostile;
 mod path;
 mod refused;

@@ -5,15 +5,19 @@
 //! are ended, each by its id, and none outlives its value.
 
 mod admin;
+mod crowd;
 mod phone;
 mod place;
 mod pool;
 mod process;
+mod relay;
 mod wire;
 
 pub use admin::{Metrics, http};
+pub use crowd::{Crowd, Size, Told};
 pub use phone::{Phone, Town};
 pub use place::Place;
 pub use pool::{Member, Plan, Pool};
 pub use process::{Process, binary, presently, run, until};
+pub use relay::{Relay, Relayed, Trouble};
 pub use wire::{Caller, Reply, Stream, request, user_of};

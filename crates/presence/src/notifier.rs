@@ -136,7 +136,8 @@ impl Notifier {
             return;
         };
         live.expires = deadline(bench.now, &row);
-        live.row = row;
+        let former = std::mem::replace(&mut live.row, row).flow;
+        notify::follow(slot, live, former, bench);
         live.n = 0;
         let settles = live.row.owed;
         live.is_frozen = false;

@@ -14,6 +14,7 @@
 mod beat;
 mod moved;
 mod outside;
+mod stand_in;
 mod takeover;
 mod turn;
 

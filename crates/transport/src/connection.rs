@@ -147,8 +147,10 @@ impl Connection {
         self.wake();
     }
 
-    /// Sends, or keeps for when the peer reads. `Err` when too much waits already.
-    pub(crate) fn send(&mut self, parts: [&[u8]; 2], limits: &Limits) -> Result<(), Gone> {
+    /// Sends, or keeps for when the peer reads; `Err` when too much waits already. Another member
+    /// does not lose what waits for it by that: `false`, this message is dropped, and what is
+    /// repeated comes later. One that reads nothing at all is closed in time.
+    pub(crate) fn send(&mut self, parts: [&[u8]; 2], limits: &Limits) -> Result<bool, Gone> {
         let bound = if self.is_link {
             limits.link_output
         } else {
@@ -156,14 +158,18 @@ impl Connection {
         };
         let [head, body] = parts;
         if self.output.waiting() + head.len() + body.len() > bound {
-            return Err(Gone::Stalled);
+            return if self.is_link {
+                Ok(false)
+            } else {
+                Err(Gone::Stalled)
+            };
         }
         if self.output.waiting() == 0 {
             self.wake();
         }
         self.output.bytes.extend_from_slice(head);
         self.output.bytes.extend_from_slice(body);
-        Ok(())
+        Ok(true)
     }
 
     /// Does what the socket allows now: connects, writes, reads, cuts messages.

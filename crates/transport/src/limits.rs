@@ -17,7 +17,7 @@ pub struct Limits {
     pub half_closed: Duration,
     /// Bytes that wait for one peer to read.
     pub output: usize,
-    /// Bytes that wait for one member of the pool to read.
+    /// Bytes that wait for one member of the pool to read; more is dropped.
     pub link_output: usize,
 }
 
@@ -37,8 +37,8 @@ impl Default for Limits {
             half_closed: Duration::from_secs(2),
             // Four of the largest messages; a phone that reads has none waiting.
             output: 256 * 1024,
-            // A burst for all clients of a server.
-            link_output: 8 * 1024 * 1024,
+            // A burst for all clients of a server: a NOTIFY for each of 50,000 subscriptions.
+            link_output: 64 * 1024 * 1024,
         }
     }
 }

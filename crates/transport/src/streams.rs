@@ -121,7 +121,8 @@ impl Streams {
             return;
         };
         match connection.send(parts, &limits) {
-            Ok(()) => counters.messages_sent += 1,
+            Ok(true) => counters.messages_sent += 1,
+            Ok(false) => counters.messages_undeliverable += 1,
             Err(gone) => self.remove(slot, gone, counters),
         }
     }

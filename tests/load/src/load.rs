@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::Arguments;
+use crate::log::Log;
 use crate::network::Network;
 use crate::operation::{Kind, Operation, Presentity, Subscription};
 use crate::request::{Source, Writing};
@@ -28,6 +29,11 @@ pub(crate) struct Load {
     pub(crate) tally: Tally,
     /// Whether the load itself runs, and not what follows it.
     pub(crate) is_load: bool,
+    pub(crate) log: Log,
+    /// For the final state to reach every subscription.
+    pub(crate) grace: Duration,
+    /// Then an operation has failed.
+    patience: Duration,
     /// When, which entity, which number.
     timers: BinaryHeap<Reverse<(u64, usize, u32)>>,
     buffer: Vec<u8>,
@@ -44,6 +50,7 @@ impl Load {
                 run: (clock() / 1000) as u32,
                 domain: arguments.domain.clone(),
                 subscribers: arguments.subscribers.max(1),
+                mutual: arguments.mutual.then_some(arguments.users),
             },
             presentities: vec![Presentity::default(); arguments.users],
             subscriptions: vec![Subscription::default(); arguments.subscriptions()],
@@ -53,6 +60,9 @@ impl Load {
             kind: Kind::Register,
             tally: Tally::default(),
             is_load: false,
+            log: Log::new(arguments.log.is_some()),
+            grace: Duration::from_secs_f64(arguments.grace),
+            patience: Duration::from_secs_f64(arguments.patience),
             timers: BinaryHeap::new(),
             buffer: vec![0; 65_536],
             answer: Vec::new(),
@@ -155,7 +165,7 @@ impl Load {
                 _ => continue,
             };
             let spent = Duration::from_nanos(now.saturating_sub(operation.started));
-            if spent >= GIVE_UP {
+            if spent >= self.patience {
                 self.give_up(entity);
                 continue;
             }
@@ -197,6 +207,7 @@ impl Load {
             _ => return,
         };
         *self.tally.statuses.entry(text.status).or_default() += 1;
+        self.log.answer(entity, operation, (now, text.status));
         let is_good = (200..300).contains(&text.status);
         if is_good {
             let spent = now.saturating_sub(operation.scheduled) / 1000;
@@ -288,8 +299,11 @@ impl Load {
         let now = clock();
         let subscription = &mut self.subscriptions[place];
         let mark = text.mark();
-        let version = mark.map_or(subscription.shown, |(version, _)| version);
+        let (version, published) = mark.unwrap_or((subscription.shown, 0));
         let is_new = text.cseq > subscription.notify_cseq;
+        self.tally.notifies_terminated += u64::from(text.is_terminated);
+        self.log
+            .notify(place, subscription, (now, text.cseq), (version, published));
         if is_new {
             self.tally.notifies_stale += u64::from(version < subscription.shown);
             subscription.notify_cseq = text.cseq;
@@ -357,7 +371,5 @@ pub(crate) fn clock() -> u64 {
 
 /// T1: an answer that does not come within it is asked for again (RFC 3261 §17.1.1.1).
 const FIRST_REPEAT: Duration = Duration::from_millis(500);
-/// Then an operation has failed.
-const GIVE_UP: Duration = Duration::from_secs(8);
 /// Datagrams read from one socket before the next one has its turn.
 const ROUND: usize = 256;

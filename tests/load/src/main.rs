@@ -16,6 +16,7 @@
 )]
 
 mod load;
+mod log;
 mod network;
 mod operation;
 mod phase;
@@ -25,6 +26,8 @@ mod tally;
 mod text;
 
 use std::net::SocketAddrV4;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use serde::Serialize;
@@ -43,6 +46,8 @@ enum Scenario {
     Publish,
     /// --users presentities with --subscribers each; changes for --seconds.
     Fanout,
+    /// --users presentities with --subscribers each; subscriptions are refreshed for --seconds.
+    Refresh,
     /// --users presentities with --subscribers each: subscribe, refresh, unsubscribe.
     Subscribe,
 }
@@ -80,6 +85,24 @@ struct Arguments {
     /// subscribe: only the initial SUBSCRIBEs, to measure memory.
     #[arg(long)]
     initial_only: bool,
+    /// The subscribers are users themselves: each watches --subscribers others.
+    #[arg(long)]
+    mutual: bool,
+    /// The timed phase begins when a line comes on standard input.
+    #[arg(long)]
+    on_line: bool,
+    /// Seconds between the set-up and the timed phase.
+    #[arg(long, default_value_t = 0.7)]
+    hold: f64,
+    /// Seconds after which a request without an answer has failed; 32 as in RFC 3261 §17.1.2.2.
+    #[arg(long, default_value_t = 8.0)]
+    patience: f64,
+    /// Seconds that the final states may take after the load.
+    #[arg(long, default_value_t = 10.0)]
+    grace: f64,
+    /// A file for one line for each answer and each NOTIFY of the timed phase.
+    #[arg(long)]
+    log: Option<PathBuf>,
 }
 
 /// The line of JSON.
@@ -94,7 +117,11 @@ struct Report {
 fn main() {
     let arguments = Arguments::parse();
     let mut load = Load::new(&arguments);
-    let phases = phases(&arguments).into_iter().map(|phase| load.run(&phase));
+    let phases = phases(&arguments).into_iter().map(|phase| {
+        // For whoever breaks something in the middle of it.
+        eprintln!("{} {} {}", phase.name, load.writing.run, load::clock());
+        load.run(&phase)
+    });
     let report = Report {
         scenario: arguments.scenario,
         users: arguments.users,
@@ -103,6 +130,10 @@ fn main() {
     };
     let line = serde_json::to_string(&report).expect("numbers and names become JSON");
     println!("{line}");
+    if let Some(path) = &arguments.log {
+        let written = load.log.write(path);
+        written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
 }
 
 /// The phases of a scenario, in order.
@@ -116,25 +147,33 @@ fn phases(arguments: &Arguments) -> Vec<Phase> {
         seconds: None,
         rate: 0.0,
         window: arguments.window,
+        rest: SETTLE,
+        is_on_line: false,
     };
-    let timed = |name, kind| Phase {
+    let timed = |name, kind, entities| Phase {
         seconds: Some(arguments.seconds),
         rate: arguments.rate,
-        ..once(name, kind, users)
+        rest: Duration::from_secs_f64(arguments.hold),
+        is_on_line: arguments.on_line,
+        ..once(name, kind, entities)
     };
     match arguments.scenario {
         Scenario::Register => vec![
             once("register-initial", Kind::Register, users),
-            timed("register-refresh", Kind::Register),
+            timed("register-refresh", Kind::Register, users),
         ],
         Scenario::Publish => vec![
             once("publish-initial", Kind::Publish, users),
-            timed("publish-modify", Kind::Publish),
+            timed("publish-modify", Kind::Publish, users),
         ],
         Scenario::Fanout => vec![
             once("setup-publish", Kind::Publish, users),
             once("setup-subscribe", Kind::Subscribe, subscriptions),
-            timed("fanout", Kind::Publish),
+            timed("fanout", Kind::Publish, users),
+        ],
+        Scenario::Refresh => vec![
+            once("setup-subscribe", Kind::Subscribe, subscriptions),
+            timed("refresh", Kind::Resubscribe, subscriptions),
         ],
         Scenario::Subscribe => {
             let initial = once("subscribe-initial", Kind::Subscribe, subscriptions);
@@ -153,7 +192,12 @@ impl Arguments {
     fn subscriptions(&self) -> usize {
         match self.scenario {
             Scenario::Register | Scenario::Publish => 0,
-            Scenario::Fanout | Scenario::Subscribe => self.users * self.subscribers,
+            Scenario::Fanout | Scenario::Refresh | Scenario::Subscribe => {
+                self.users * self.subscribers
+            }
         }
     }
 }
+
+/// For what the phase before left behind.
+const SETTLE: Duration = Duration::from_millis(700);

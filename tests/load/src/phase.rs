@@ -1,6 +1,7 @@
 //! One phase of a scenario: begins operations, waits for their ends, and reports what they cost.
 
 use std::time::Duration;
+use std::{io, thread};
 
 use serde::Serialize;
 
@@ -21,6 +22,10 @@ pub(crate) struct Phase {
     /// Operations begun per second, or 0 for a closed loop of `window`.
     pub(crate) rate: f64,
     pub(crate) window: usize,
+    /// How long it is quiet before.
+    pub(crate) rest: Duration,
+    /// Whether it waits for a line on standard input before.
+    pub(crate) is_on_line: bool,
 }
 
 /// What a phase gave.
@@ -50,7 +55,10 @@ pub(crate) struct PhaseReport {
 impl Load {
     /// Runs one phase to its end.
     pub(crate) fn run(&mut self, phase: &Phase) -> PhaseReport {
-        self.rest(SETTLE);
+        self.rest(phase.rest);
+        if phase.is_on_line {
+            self.wait_for_line();
+        }
         self.begin(phase);
         let before = Usage::of(&self.pids);
         let start = clock();
@@ -63,7 +71,7 @@ impl Load {
         let after = Usage::of(&self.pids);
         if phase.kind == Kind::Subscribe {
             // What an ended transaction still holds is not the subscription's.
-            self.rest(SETTLE);
+            self.rest(phase.rest);
         }
         let memory = Usage::of(&self.pids).memory_bytes as f64 - before.memory_bytes as f64;
         self.report(
@@ -88,6 +96,7 @@ impl Load {
         self.operations.clear();
         self.operations.resize(phase.entities, operation);
         self.is_load = true;
+        self.log.is_on = phase.seconds.is_some();
     }
 
     /// Begins operations until the time is over or each entity had its turn, and ends them.
@@ -142,13 +151,21 @@ impl Load {
 
     /// Waits for the operations under way, then for the final state of every subscription.
     fn converge(&mut self) {
-        let latest = clock() + GRACE.as_nanos() as u64;
+        let latest = clock() + self.grace.as_nanos() as u64;
         while clock() < latest {
             let is_converged = self.kind != Kind::Publish || self.behind() == (0, 0);
             if self.outstanding == 0 && is_converged {
                 return;
             }
             self.pump(clock() + 10_000_000);
+        }
+    }
+
+    /// The phones live on meanwhile; the end of standard input is a line too.
+    fn wait_for_line(&mut self) {
+        let reader = thread::spawn(|| io::stdin().read_line(&mut String::new()));
+        while !reader.is_finished() {
+            self.pump(clock() + LOOK_EVERY.as_nanos() as u64);
         }
     }
 
@@ -198,7 +215,4 @@ impl Load {
     }
 }
 
-/// For what the phase before left behind.
-const SETTLE: Duration = Duration::from_millis(700);
-/// For the final state to reach every subscription.
-const GRACE: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(1);

@@ -11,6 +11,8 @@ pub(crate) struct Writing {
     pub(crate) domain: String,
     /// Subscribers of each presentity.
     pub(crate) subscribers: usize,
+    /// How many users, when they watch each other.
+    pub(crate) mutual: Option<usize>,
 }
 
 /// Where a request comes from.
@@ -23,14 +25,18 @@ pub(crate) struct Source {
 }
 
 impl Writing {
-    /// The watcher of a subscription: a set of `subscribers` watchers watches twenty presentities,
-    /// so that none has more than a phone's worth of lamps.
-    fn watcher(&self, subscription: usize) -> usize {
+    /// The watcher of a subscription. A set of `subscribers` watchers watches twenty presentities,
+    /// so that none has more than a phone's worth of lamps; or each user is watched by those that
+    /// follow.
+    fn watcher(&self, subscription: usize) -> (char, usize) {
         let (presentity, place) = (
             subscription / self.subscribers,
             subscription % self.subscribers,
         );
-        presentity / LAMPS * self.subscribers + place
+        match self.mutual {
+            Some(users) => ('u', (presentity + place + 1) % users),
+            None => ('w', presentity / LAMPS * self.subscribers + place),
+        }
     }
 
     fn start(&self, out: &mut Vec<u8>, method: &str, uri: std::fmt::Arguments<'_>, from: Source) {
@@ -122,7 +128,8 @@ impl Writing {
         (from, kind): (Source, Kind),
     ) {
         let (run, domain, which, port) = (self.run, &self.domain, from.entity, from.port);
-        let (presentity, watcher) = (which / self.subscribers, self.watcher(which));
+        let presentity = which / self.subscribers;
+        let (kind_of_user, watcher) = self.watcher(which);
         subscription.cseq += 1;
         match std::str::from_utf8(&subscription.target) {
             Ok(target) if kind != Kind::Subscribe => {
@@ -137,7 +144,7 @@ impl Writing {
         put(
             out,
             format_args!(
-                "From: <sip:w{run}-{watcher}@{domain}>;tag=s{which}\r\n\
+                "From: <sip:{kind_of_user}{run}-{watcher}@{domain}>;tag=s{which}\r\n\
                  To: <sip:u{run}-{presentity}@{domain}>"
             ),
         );

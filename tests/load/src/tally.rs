@@ -31,6 +31,8 @@ pub(crate) struct Tally {
     /// A higher CSeq with an older version.
     pub(crate) notifies_stale: u64,
     pub(crate) notifies_unknown: u64,
+    /// They end a subscription.
+    pub(crate) notifies_terminated: u64,
     #[serde(skip)]
     pub(crate) response_us: Vec<u32>,
     #[serde(skip)]

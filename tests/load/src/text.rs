@@ -19,6 +19,8 @@ pub(crate) struct Text<'a> {
     pub(crate) entity_tag: &'a [u8],
     /// Values of Record-Route, in order.
     pub(crate) record_route: Vec<&'a [u8]>,
+    /// Whether a NOTIFY ends its subscription.
+    pub(crate) is_terminated: bool,
     pub(crate) body: &'a [u8],
 }
 
@@ -65,6 +67,8 @@ impl<'a> Text<'a> {
         } else if is(b"cseq", b"cseq") {
             self.cseq = number(value) as u32;
             self.echoed.push(line);
+        } else if is(b"subscription-state", b"subscription-state") {
+            self.is_terminated = value.starts_with(b"terminated");
         } else if is(b"contact", b"m") {
             self.contact = value;
         } else if is(b"sip-etag", b"sip-etag") {

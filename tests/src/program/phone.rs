@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use presently_agent::{Agent, Config, Event, Outputs, SubscriptionId, pidf, read_pidf};
 use presently_sip::{Moment, Now, Protocol, WallTime};
 
+use super::Member;
 use super::pool::aor;
 use super::wire::whole;
 
@@ -147,7 +148,7 @@ impl Town {
         self.until("time to pass", |_| Instant::now() >= end);
     }
 
-    fn turn(&mut self) -> bool {
+    pub(super) fn turn(&mut self) -> bool {
         // All of them, not only up to the first that is busy.
         self.phones
             .iter_mut()
@@ -208,6 +209,27 @@ impl Phone {
     /// How many NOTIFYs `id` had.
     pub fn notified(&self, id: SubscriptionId) -> usize {
         self.count(|event| matches!(event, Event::Notified(told) if told.id == id))
+    }
+
+    /// Sends to `balancer` from now on, over TCP by a new connection, and refreshes what it has.
+    pub fn move_to(&mut self, balancer: &Member) {
+        match &mut self.line {
+            Line::Tcp { stream, read } => {
+                let to = balancer.listener("tcp");
+                *stream = TcpStream::connect(to).expect("the balancer listens");
+                stream.set_nonblocking(true).expect("a socket can");
+                read.clear();
+            }
+            Line::Udp { pool, .. } => *pool = balancer.listener("udp"),
+        }
+        self.ask(|agent, now, out| agent.handle_flow_lost(now, out));
+    }
+
+    /// Sends to `balancer` from now on, if it is a phone over UDP.
+    pub fn led_to(&mut self, balancer: &Member) {
+        if let Line::Udp { pool, .. } = &mut self.line {
+            *pool = balancer.listener("udp");
+        }
     }
 
     fn now(&self) -> Now {

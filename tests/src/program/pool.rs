@@ -11,7 +11,7 @@ use presently_store::{Operation, Outcome, Refused, Store, Ticket};
 use serde_json::Value;
 
 use super::process::{Process, presently, run, until};
-use super::{Metrics, Place, http};
+use super::{Metrics, Place, Relay, http};
 
 /// What a pool is like.
 #[derive(Clone, Debug)]
@@ -20,6 +20,10 @@ pub struct Plan {
     pub weights: Vec<u32>,
     /// The balancer's listeners.
     pub listen: Vec<String>,
+    /// The listeners of a second balancer, b2; empty without one.
+    pub second: Vec<String>,
+    /// Whether a relay stands in front of each server's out-of-band socket.
+    pub is_relayed: bool,
     /// Text of a configuration file for all of them.
     pub file: String,
 }
@@ -32,20 +36,26 @@ impl Default for Plan {
             listen: ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"]
                 .map(str::to_owned)
                 .to_vec(),
+            second: Vec::new(),
+            is_relayed: false,
             file: String::new(),
         }
     }
 }
 
-/// A balancer and servers, a process each.
+/// Balancers and servers, a process each.
 #[derive(Debug)]
 pub struct Pool {
     /// Where their files are.
     pub place: Place,
     /// Takes what phones send.
     pub balancer: Member,
+    /// Another balancer, if the plan has one.
+    pub second: Option<Member>,
     /// In the order of their names: s1, s2 …
     pub servers: Vec<Member>,
+    /// What stands in front of each server, if the plan says so.
+    pub relays: Vec<Relay>,
 }
 
 /// One process of a pool.
@@ -59,6 +69,8 @@ pub struct Member {
     pub listen: Vec<(String, SocketAddr)>,
     /// Its admin port.
     pub admin: SocketAddr,
+    /// Where it takes out-of-band datagrams.
+    pub oob: SocketAddr,
     args: Vec<String>,
 }
 
@@ -82,23 +94,36 @@ impl Pool {
         ];
         let common = common.into_iter().map(str::to_owned);
         let common: Vec<String> = common.chain([place.store()]).collect();
-        let mut args = common.clone();
-        args.extend(words("--role balancer --name b1 --oob 127.0.0.1:0"));
-        for listen in &plan.listen {
-            args.extend(["--listen".to_owned(), listen.clone()]);
-        }
-        let balancer = Member::start("b1", args);
-        let servers = plan.weights.iter().zip(1..).map(|(weight, number)| {
+        let balancer = |name: &str, listeners: &[String]| {
             let mut args = common.clone();
-            let of_it = format!("--role server --name s{number} --weight {weight}");
+            let of_it = format!("--role balancer --name {name} --oob 127.0.0.1:0");
             args.extend(words(&of_it));
-            args.extend(words("--oob 127.0.0.1:0 --sip 127.0.0.1:0"));
-            Member::start(&format!("s{number}"), args)
+            for listen in listeners {
+                args.extend(["--listen".to_owned(), listen.clone()]);
+            }
+            Member::start(name, args)
+        };
+        let relays: Vec<Relay> = match plan.is_relayed {
+            true => (1..).take(plan.weights.len()).map(Relay::start).collect(),
+            false => Vec::new(),
+        };
+        let servers = plan.weights.iter().enumerate().map(|(place, weight)| {
+            let mut args = common.clone();
+            let name = format!("s{}", place + 1);
+            let of_it = format!("--role server --name {name} --weight {weight}");
+            args.extend(words(&of_it));
+            let relay = relays.get(place);
+            let oob = relay.map_or_else(String::new, |it| format!(",advertise={}", it.at()));
+            args.extend(words(&format!("--oob 127.0.0.1:0{oob} --sip 127.0.0.1:0")));
+            Member::start(&name, args)
         });
+        let servers = servers.collect();
         let mut pool = Self {
-            servers: servers.collect(),
+            balancer: balancer("b1", &plan.listen),
+            second: (!plan.second.is_empty()).then(|| balancer("b2", &plan.second)),
+            servers,
+            relays,
             place,
-            balancer,
         };
         pool.wait();
         pool
@@ -108,11 +133,12 @@ impl Pool {
     /// link to each server.
     pub fn wait(&mut self) {
         let mut servers = 0;
-        for member in self.servers.iter_mut().chain([&mut self.balancer]) {
-            if member.process.is_some() {
-                member.wait();
-                servers += i64::from(member.name != "b1");
-            }
+        for member in self.members().filter(|member| member.process.is_some()) {
+            member.wait();
+            servers += i64::from(member.name.starts_with('s'));
+        }
+        for (relay, server) in self.relays.iter().zip(&self.servers) {
+            relay.aim(server.oob);
         }
         let running = self
             .members()
@@ -124,9 +150,10 @@ impl Pool {
                 (member.metrics().get("pool_members") >= running).then_some(())
             });
         }
-        if self.balancer.process.is_some() {
+        let balancers = [&self.balancer].into_iter().chain(&self.second);
+        for balancer in balancers.filter(|it| it.process.is_some()) {
             until("the balancer's links", WITHIN, || {
-                let metrics = self.balancer.metrics();
+                let metrics = balancer.metrics();
                 let opened = metrics.get("link_connections_opened");
                 let open = opened - metrics.get("link_connections_broken");
                 (open >= servers).then_some(())
@@ -134,9 +161,10 @@ impl Pool {
         }
     }
 
-    /// Every process, the balancer first.
+    /// Every process, the balancers first.
     pub fn members(&mut self) -> impl Iterator<Item = &mut Member> {
-        [&mut self.balancer].into_iter().chain(&mut self.servers)
+        let balancers = [&mut self.balancer].into_iter().chain(&mut self.second);
+        balancers.chain(&mut self.servers)
     }
 
     /// Where phones reach the pool over UDP.
@@ -164,6 +192,16 @@ impl Pool {
             .status
             .success()
             .then(|| serde_json::from_str(&text).expect("JSON"))
+    }
+
+    /// How many clients the server called `name` has, and its incarnation.
+    pub fn life_of(&self, name: &str) -> (u64, u64) {
+        let status = self.status();
+        let rows = status["members"].as_array().expect("a list");
+        let row = rows.iter().find(|row| row["name"] == *name);
+        let number = |key: &str| row.and_then(|row| row[key].as_u64());
+        let number = |key: &str| number(key).expect("it has joined");
+        (number("clients"), number("incarnation"))
     }
 
     /// What `presently status --json` says.
@@ -281,6 +319,7 @@ impl Member {
             process: Some(Process::spawn(&mut presently(&args))),
             listen: Vec::new(),
             admin: (Ipv4Addr::LOCALHOST, 0).into(),
+            oob: (Ipv4Addr::LOCALHOST, 0).into(),
             args,
         }
     }
@@ -289,12 +328,14 @@ impl Member {
     pub fn restart(&mut self) {
         let mut listen = self.listen.iter();
         for word in &mut self.args {
-            let Some((protocol, _)) = word.split_once(':') else {
+            let Some((protocol, rest)) = word.split_once(':') else {
                 continue;
             };
             if ["udp", "tcp"].contains(&protocol) {
+                let option = rest.find(',').and_then(|comma| rest.get(comma..));
+                let option = option.unwrap_or_default();
                 let (protocol, address) = listen.next().expect("it listened before");
-                *word = format!("{protocol}:{address}");
+                *word = format!("{protocol}:{address}{option}");
             }
         }
         self.listen.clear();
@@ -316,6 +357,11 @@ impl Member {
             Some((words.next()?.to_owned(), words.next()?.parse().ok()?))
         });
         self.listen = listeners.collect();
+        let oob = said.iter().find_map(|line| {
+            let (_, rest) = line.split_once("out of band ")?;
+            rest.split([',', ' ']).next()?.parse().ok()
+        });
+        self.oob = oob.expect("the summary names it");
         until(&format!("{} to be ready", self.name), WITHIN, || {
             let (status, _) = http(self.admin, "/readyz")?;
             (status == 200).then_some(())

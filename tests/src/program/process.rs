@@ -84,9 +84,12 @@ impl Process {
 
     /// Waits until it has ended by itself.
     pub fn ended(&mut self, bound: Duration) -> ExitStatus {
-        until("the process to end", bound, || {
-            self.child.try_wait().expect("it is our child")
-        })
+        until("the process to end", bound, || self.has_ended())
+    }
+
+    /// How it ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it is our child")
     }
 
     /// Asks it to end (SIGTERM) and gives how it did.
@@ -100,6 +103,12 @@ impl Process {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// How many files and sockets it has open.
+    pub fn files(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.id());
+        fs::read_dir(path).expect("it runs").count()
     }
 
     /// Its memory in use, in KiB (VmRSS).

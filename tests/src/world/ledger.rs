@@ -430,6 +430,6 @@ fn may_write_nothing(message: &Message<'_>) -> bool {
     is_query || takes_back || message.number(Name::Expires) == Some(0)
 }
 
-pub fn trace() -> bool {
+pub(super) fn trace() -> bool {
     std::env::var("TRACE").is_ok()
 }

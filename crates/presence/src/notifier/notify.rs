@@ -2,7 +2,7 @@
 //! answered.
 
 use bytes::Bytes;
-use presently_pool::{Epoch, Kind};
+use presently_pool::{Epoch, FlowToken, Kind};
 use presently_sip::transaction::ClientTransaction;
 use presently_sip::{Date, Protocol};
 
@@ -66,6 +66,21 @@ pub(super) fn resend(slot: SubscriptionSlot, live: &Live, bench: &mut Bench<'_>)
         head: start..bench.out.text.len(),
         body,
     });
+}
+
+/// The phone is on another flow than `former`. A NOTIFY that waits for its answer goes after it
+/// when the former was a stream: nobody repeats it there, and it may be gone with its balancer.
+pub(super) fn follow(
+    slot: SubscriptionSlot,
+    live: &Live,
+    former: FlowToken,
+    bench: &mut Bench<'_>,
+) {
+    let has_moved = former != live.row.flow && former.flow.protocol == Protocol::Tcp;
+    if has_moved && live.in_flight.is_some() && !bench.is_mute {
+        bench.counters.notifies_resent += 1;
+        resend(slot, live, bench);
+    }
 }
 
 /// Appends the head; returns the body that goes with it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use presently_pool::{FlowToken, MemberId, PackageName};
-use presently_sip::{Aor, Flow, WallTime};
+use presently_sip::{Aor, Flow, Protocol, WallTime};
 use presently_store::{DialogId, Repeat, SubscriptionState};
 
 use super::*;
@@ -304,6 +304,36 @@ fn a_refresh_revives_what_was_waiting_after_a_time_out() {
 }
 
 // RFC 6665 §4.2.2
+#[test]
+fn what_waits_on_a_stream_that_is_gone_follows_the_phone() {
+    let mut play = Play::new();
+    let stream = |balancer, slot| FlowToken {
+        balancer: MemberId(balancer),
+        flow: Flow {
+            protocol: Protocol::Tcp,
+            slot,
+            ..Flow::udp(0, SocketAddr::from(([192, 0, 2, 9], 5060)))
+        },
+    };
+    let mut row = row(play.now);
+    row.flow = stream(1, 7);
+    let first = row.clone();
+    let slot = play
+        .with(|notifier, bench| notifier.insert(first, (Some(4), 1), Entrance::Subscribed, bench));
+    play.learn(1);
+    let sent = play.take().remove(0);
+    // Nothing repeats it on a stream, and the phone has refreshed by another balancer.
+    assert_eq!(play.run(10_000).0, []);
+    row.flow = stream(2, 3);
+    play.with(|notifier, bench| notifier.replace(slot, row, bench));
+    let again = play.take();
+    assert_eq!(again.len(), 1);
+    assert_eq!(again[0].text, sent.text);
+    // The refresh is told once that is answered.
+    play.answer(&sent, 200, None);
+    assert_eq!(play.run(0).0.len(), 1);
+}
+
 #[test]
 fn each_answer_ends_it_or_does_not() {
     let ends = [

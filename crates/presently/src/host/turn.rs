@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use presently_balancer::Forward;
 use presently_oob::Event;
-use presently_pool::{Member, MemberId, MemberState, Passage, Role};
+use presently_pool::{MemberId, Passage};
 use presently_presence::ToBalancer;
 use presently_sip::{Edits, Framing, Message, Now, Start};
 use presently_store::{Completion, Ticket};
@@ -133,38 +133,25 @@ impl Host {
         }
     }
 
-    /// The balancer that a server's message goes to: the one that has the flow, and where that one is
-    /// gone and the flow is of datagrams, any other.
-    fn way_of(&self, message: &ToBalancer) -> MemberId {
-        let is_connection = |token: presently_pool::FlowToken| token.flow.protocol.is_reliable();
-        let lives = |row: &&Member| row.role == Role::Balancer && row.state == MemberState::Alive;
-        let own = self.balancer.as_ref().map(|one| one.me.member);
-        let mut living = self.members.iter().filter(lives).map(|row| row.id);
-        if own == Some(message.balancer)
-            || message.flow.is_none_or(is_connection)
-            || living.clone().any(|id| id == message.balancer)
-        {
-            return message.balancer;
-        }
-        own.or_else(|| living.next()).unwrap_or(message.balancer)
-    }
-
     fn deliver(&mut self, now: Now, from: MemberId, message: &ToBalancer, text: &[u8]) {
         let head = text.get(message.head.clone()).unwrap_or_default();
+        let (balancer, flow) = self.leaves_by(message);
         let passage = Passage {
             kind: message.kind,
             client: message.client.clone(),
             epoch: message.epoch,
-            flow: message.flow,
+            flow,
             advertised: None,
         };
-        let to = self.way_of(message);
-        let own = self.balancer.as_mut().filter(|one| one.me.member == to);
+        let own = self
+            .balancer
+            .as_mut()
+            .filter(|one| one.me.member == balancer);
         let Some(hosted) = own else {
             let text = with_passage(&passage, head, &message.body);
             self.to_links.push(LinkMessage {
                 from,
-                to,
+                to: balancer,
                 text,
                 is_repeated: false,
             });

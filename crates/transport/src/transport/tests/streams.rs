@@ -390,3 +390,32 @@ async fn a_link_without_a_handshake_is_closed_in_time() {
     assert!(is_closed(&mut stranger).await);
     assert_eq!(server.transport.counters().closed_silent, 1);
 }
+
+#[tokio::test]
+async fn a_member_that_reads_slowly_loses_no_link() {
+    let limits = Limits {
+        link_output: 1_000_000,
+        ..Limits::default()
+    };
+    let mut server = Side::new(&[Listen::raw(loopback())], limits);
+    let mut member = TcpStream::connect(server.addresses[0]).await.unwrap();
+    member.write_all(b"hello").await.unwrap();
+    server.until(|server| !server.raw.is_empty()).await;
+    let flow = server.raw[0].0;
+    server.transport.start_messages(flow, b"");
+    // All in one turn: nothing is read meanwhile.
+    let message = vec![b'x'; 100_000];
+    for _ in 0..15 {
+        server.transport.send(flow, &message, b"");
+    }
+    assert_eq!(server.transport.counters().messages_undeliverable, 5);
+    let mut received = vec![0; 1_000_000];
+    tokio::select! {
+        () = server.until(|_| false) => unreachable!(),
+        read = member.read_exact(&mut received) => { read.unwrap(); }
+    }
+    server.transport.send(flow, b"later", b"");
+    server.rest(20).await;
+    assert_eq!(read(&mut member, 5).await, b"later");
+    assert!(server.closed.is_empty());
+}
