@@ -1,6 +1,6 @@
 //! Goal: laws 1–6 of the design hold in runs that nobody thought of.
-//! Method: a seed makes a pool, phones, a weather and a script; when the weather is fair again and a
-//! quiet time has passed, every law is checked.
+//! Method: a seed makes a pool, phones, a weather and a script; when the weather is fair again and
+//! a quiet time has passed, every law is checked.
 
 mod script;
 

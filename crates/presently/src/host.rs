@@ -303,9 +303,9 @@ impl Host {
         self.is_fenced || self.servers.iter().any(|hosted| hosted.machine.is_fenced())
     }
 
-    /// Whether a datagram that arrives now may be from before a standstill of this process. Its phone
-    /// has gone on since, by way of others too: what it wanted then must not be done now. What it
-    /// still wants it repeats.
+    /// Whether a datagram that arrives now may be from before a standstill of this process. Its
+    /// phone has gone on since, by way of others too: what it wanted then must not be done now.
+    /// What it still wants it repeats.
     fn is_past(&mut self, now: Moment) -> bool {
         if now.since(self.last_turn) >= STANDSTILL {
             self.past_until = now.after(BUFFER_READ_WITHIN);
@@ -340,8 +340,8 @@ impl HostedLinks {
     }
 }
 
-/// Turns are 250 ms apart at the most, for beats: who took none for so long stood still, and another
-/// may have spoken in the meantime.
+/// Turns are 250 ms apart at the most, for beats: who took none for so long stood still, and
+/// another may have spoken in the meantime.
 const STANDSTILL: Duration = Duration::from_millis(1_250);
 /// After a standstill the sockets' buffers are empty by then.
 const BUFFER_READ_WITHIN: Duration = Duration::from_millis(20);

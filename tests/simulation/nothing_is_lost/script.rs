@@ -138,8 +138,8 @@ impl Script {
         self.plan.0.len() == 1 && spells.all(|spell| spares(&spell.trouble, spell.lasts))
     }
 
-    /// What phones met with that the plan does not excuse. Nothing excuses a refusal but for lack of
-    /// room or of the store, nor the end of a subscription.
+    /// What phones met with that the plan does not excuse. Nothing excuses a refusal but for lack
+    /// of room or of the store, nor the end of a subscription.
     fn mishaps(&self) -> Vec<String> {
         let spares = self.spares_phones();
         let is_excused = |kind| match kind {

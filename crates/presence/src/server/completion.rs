@@ -273,8 +273,8 @@ impl Server {
         }
     }
 
-    /// The answer to a late copy of the request that formed a dialog: the dialog was refreshed since,
-    /// or has ended, and must not begin again.
+    /// The answer to a late copy of the request that formed a dialog: the dialog was refreshed
+    /// since, or has ended, and must not begin again.
     pub(super) fn formed_answer(&self, slot: usize, held: &Held) -> Option<Answer> {
         let actor = self.actors.get(slot)?;
         let tag = self.to_tag(held);
