@@ -11,4 +11,5 @@ mod nothing_is_lost;
 mod order;
 mod play;
 mod seeds;
+mod storm;
 mod taking_over;
