@@ -1,6 +1,8 @@
 //! What is still to be told, as the store is to know it: so that whoever has a client next tells
 //! its phones no less, and little more.
 
+use std::time::Duration;
+
 use presently_sip::Moment;
 
 use super::{Bench, Notifier, Round, SubscriptionSlot};
@@ -14,15 +16,22 @@ pub(crate) struct Owing {
 }
 
 impl Notifier {
-    /// The server speaks again after it was mute: what is due goes, and nothing that its phone
-    /// could not refresh meanwhile ends before `grace`.
+    /// The server speaks again after it was mute: what is due goes, at a pace, and nothing that its
+    /// phone could not refresh meanwhile ends before `grace`.
     pub(crate) fn speak_again(&mut self, grace: Moment, bench: &mut Bench<'_>) {
         let slots: Vec<_> = self.live.iter().map(|(key, _)| key).collect();
+        let mut next = bench.now.moment;
         for key in slots {
-            let slot = SubscriptionSlot(u32::try_from(key).expect("fewer than 2^32 subscriptions"));
-            if let Some(live) = self.live.get_mut(key) {
-                live.expires = live.expires.max(grace);
+            let Some(live) = self.live.get_mut(key) else {
+                continue;
+            };
+            live.expires = live.expires.max(grace);
+            let resource = self.resources.get(live.resource);
+            if resource.is_some_and(|resource| live.may_notify(resource, next)) {
+                live.not_before = next;
+                next = next.after(PACE);
             }
+            let slot = SubscriptionSlot(u32::try_from(key).expect("fewer than 2^32 subscriptions"));
             self.advance(slot, bench);
         }
     }
@@ -129,3 +138,7 @@ impl Notifier {
         }
     }
 }
+
+/// From one NOTIFY to the next after a silence, 20,000 a second: sent all at once they would be
+/// repeated before their answers are read.
+const PACE: Duration = Duration::from_micros(50);

@@ -21,6 +21,7 @@ struct Play {
     packages: Packages,
     random: Random,
     min_interval: Duration,
+    is_mute: bool,
     now: Now,
 }
 
@@ -45,6 +46,7 @@ impl Play {
             packages: Packages::default(),
             random: Random::new([3; 16]),
             min_interval: Duration::ZERO,
+            is_mute: false,
             now,
         }
     }
@@ -60,7 +62,7 @@ impl Play {
             name: "s1",
             random: &mut self.random,
             min_interval: self.min_interval,
-            is_mute: false,
+            is_mute: self.is_mute,
             round: Round::default(),
         };
         work(&mut self.notifier, &mut bench)
@@ -458,4 +460,25 @@ fn a_note_of_an_owed_notify_outlives_the_clearing_of_an_older_one() {
     }
     assert_eq!(play.notifier.settling.settled(), Some(10));
     assert!(is_owed, "version 2 is unanswered");
+}
+
+/// What could not be said for a while is said at a pace, the newest state once to each.
+#[test]
+fn after_a_silence_what_is_due_leaves_at_a_pace() {
+    let mut play = Play::new();
+    let slots: Vec<_> = (0..3).map(|_| play.subscribed()).collect();
+    for sent in play.take() {
+        play.answer(&sent, 200, None);
+    }
+    play.is_mute = true;
+    play.learn(2);
+    play.learn(3);
+    let (sent, _) = play.run(100);
+    assert_eq!(sent.len(), 0, "it is mute");
+    play.is_mute = false;
+    let grace = play.now.moment.after(Duration::from_mins(1));
+    play.with(|notifier, bench| notifier.speak_again(grace, bench));
+    assert_eq!(play.take().len(), 1, "the first leaves at once");
+    let (sent, _) = play.run(20);
+    assert_eq!(sent.len(), slots.len() - 1, "the others a moment later");
 }
