@@ -1,6 +1,8 @@
 //! Goal: one NOTIFY in flight, repeated by Timer E, the same bytes each time; what an answer or its
 //! absence does. Method: the notifier alone under a virtual clock.
 
+mod flows;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ struct Play {
     packages: Packages,
     random: Random,
     min_interval: Duration,
+    reach: Reach,
     now: Now,
 }
 
@@ -45,6 +48,7 @@ impl Play {
             packages: Packages::default(),
             random: Random::new([3; 16]),
             min_interval: Duration::ZERO,
+            reach: Reach::default(),
             now,
         }
     }
@@ -60,6 +64,7 @@ impl Play {
             name: "s1",
             random: &mut self.random,
             min_interval: self.min_interval,
+            reach: &self.reach,
             is_mute: false,
             round: Round::default(),
         };
