@@ -110,17 +110,22 @@ impl Balancer {
 
     /// Notes that a server reaches a client by a stream, which may be gone already: then the
     /// transport says so.
-    pub(crate) fn note_reached(&mut self, flow: Flow, message: &Message<'_>) {
+    pub(crate) fn note_reached(
+        &mut self,
+        flow: Flow,
+        client: Option<ClientId>,
+        message: &Message<'_>,
+    ) {
         if !flow.protocol.is_reliable() {
             return;
         }
-        let contact = message.values(Name::Contact).next();
-        let uri = contact
-            .and_then(NameAddr::parse)
-            .and_then(|contact| Uri::parse(contact.uri).ok());
-        let token = uri.and_then(|uri| self.keys.contact(uri.user?));
-        if let Some(token) = token {
-            let is_noted = self.flows.note(flow, token.0);
+        let named = || {
+            let contact = message.values(Name::Contact).next()?;
+            let uri = Uri::parse(NameAddr::parse(contact)?.uri).ok()?;
+            Some(self.keys.contact(uri.user?)?.0)
+        };
+        if let Some(client) = client.or_else(named) {
+            let is_noted = self.flows.note(flow, client);
             self.counters.flows_unnoted += u64::from(!is_noted);
         }
     }

@@ -156,7 +156,8 @@ impl Balancer {
         let hops = message.number(Name::MaxForwards).unwrap_or(MAX_FORWARDS);
         let max_forwards = hops.checked_sub(1)?;
         let token = self.token(flow);
-        self.note_reached(flow, message);
+        let client = passage.client.as_ref().map(|(client, _)| *client);
+        self.note_reached(flow, client, message);
         let face = self.edge.face(flow.listener)?;
         let below = Below::read(message, &message.via()?)?;
         let origin = Origin::Server(server);
