@@ -381,7 +381,11 @@ impl Notifier {
             self.arm(slot, bench);
             return Wish::Nothing;
         }
-        live.timeouts = live.timeouts.saturating_add(1);
+        // An address translator may let in nothing from a balancer that stands in for a dead one: that
+        // is not the phone's silence.
+        if !live.is_stood_in_for(bench.reach) {
+            live.timeouts = live.timeouts.saturating_add(1);
+        }
         if was_last {
             self.forget(slot, bench.wheel);
             return Wish::Nothing;

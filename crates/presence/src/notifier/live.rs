@@ -200,6 +200,12 @@ impl Live {
         Some((reach.balancer(&current)?, Some(current)))
     }
 
+    /// Whether its NOTIFYs leave by another balancer than the one its phone last spoke to.
+    pub(super) fn is_stood_in_for(&self, reach: &Reach) -> bool {
+        let way = self.way(reach);
+        way.is_some_and(|(balancer, _)| balancer != self.row.flow.balancer)
+    }
+
     /// Where the first hop of the route set is, or the target without one.
     fn hop_address(&self) -> Option<(IpAddr, Option<u16>)> {
         let hop = self.row.route_set.first();

@@ -158,6 +158,20 @@ fn the_streams_of_a_dead_balancer_wait_and_its_datagrams_go_by_another() {
     assert_eq!(sent.len(), 1, "the stream's, as its balancer is back");
 }
 
+/// An address translator lets nothing in from the other balancer.
+#[test]
+fn silence_towards_a_balancer_that_stands_in_is_not_held_against_a_phone() {
+    let mut play = Play::new();
+    play.subscribed();
+    play.living(&[7]);
+    let (_, wishes) = play.run(1_800_000);
+    assert_eq!(wishes, []);
+    assert!(play.counters.notifies_timed_out > 10, "it is tried again");
+    play.living(&[1, 7]);
+    let (_, wishes) = play.run(200_000);
+    assert_eq!(wishes.len(), 1, "silence towards its own is");
+}
+
 #[test]
 fn without_any_balancer_nothing_is_sent_and_nothing_counted() {
     let mut play = Play::new();
