@@ -369,12 +369,13 @@ impl Notifier {
     /// it is tried again after a pause, and given up after some in a row (RFC 6665 §4.2.2 lets
     /// policy decide).
     fn on_unanswered(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) -> Wish {
-        bench.counters.notifies_timed_out += 1;
         let Some(live) = self.get_mut(slot) else {
             return Wish::Nothing;
         };
+        let is_reached = live.way(bench.reach).is_some();
+        bench.counters.notifies_timed_out += u64::from(is_reached);
         let was_last = live.in_flight.take().is_some_and(|sent| sent.is_last);
-        if bench.is_mute {
+        if bench.is_mute || !(is_reached || was_last) {
             // It was not repeated as it should have been: that says nothing about the phone.
             live.is_forced = true;
             live.not_before = bench.now.moment;

@@ -53,13 +53,15 @@ impl Notifier {
         }
     }
 
-    /// Drops what is in flight when no way leads to the phone: no answer can come, and the newest
-    /// state goes when one does. A last word that cannot go is not waited for.
+    /// Drops what is in flight over a stream that is gone: no answer can come, and the newest state
+    /// goes when there is a way. A last word that cannot go is not waited for. What went by datagrams
+    /// has its time all the same: its answer may be under way.
     fn drop_unreachable(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) {
         let Some(live) = self.get_mut(slot) else {
             return;
         };
-        if live.way(bench.reach).is_some() {
+        let is_stream = live.row.flow.flow.protocol.is_reliable();
+        if !is_stream || live.way(bench.reach).is_some() {
             return;
         }
         let Some(sent) = live.in_flight.take() else {
