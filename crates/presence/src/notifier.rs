@@ -382,8 +382,8 @@ impl Notifier {
             self.arm(slot, bench);
             return Wish::Nothing;
         }
-        // An address translator may let in nothing from a balancer that stands in for a dead one: that
-        // is not the phone's silence.
+        // An address translator may let in nothing from a balancer that stands in for a dead one:
+        // that is not the phone's silence.
         if !live.is_stood_in_for(bench.reach) {
             live.timeouts = live.timeouts.saturating_add(1);
         }

@@ -54,8 +54,8 @@ impl Notifier {
     }
 
     /// Drops what is in flight over a stream that is gone: no answer can come, and the newest state
-    /// goes when there is a way. A last word that cannot go is not waited for. What went by datagrams
-    /// has its time all the same: its answer may be under way.
+    /// goes when there is a way. A last word that cannot go is not waited for. What went by
+    /// datagrams has its time all the same: its answer may be under way.
     fn drop_unreachable(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) {
         let Some(live) = self.get_mut(slot) else {
             return;
