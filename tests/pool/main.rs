@@ -6,6 +6,7 @@ mod backup;
 mod commands;
 mod drain;
 mod faults;
+mod flows;
 mod hostile;
 mod path;
 mod refused;

@@ -10,6 +10,7 @@ use crate::branch::{Below, Branch, Origin};
 use crate::cache::Cache;
 use crate::decision::{Asked, Named, Refusal, Verdict, is_in_dialog};
 use crate::edge::Edge;
+use crate::flows::Flows;
 use crate::keys::{Keys, Parts};
 use crate::members::Life;
 use crate::takeover::Takeover;
@@ -34,6 +35,7 @@ pub struct Balancer {
     pub(crate) waiting: Waiting,
     pub(crate) unanswered: Unanswered,
     pub(crate) takeover: Takeover,
+    pub(crate) flows: Flows,
     /// Whether a request went to a server that has died since.
     pub(crate) has_orphans: bool,
     /// The servers that live.
@@ -60,6 +62,7 @@ impl Balancer {
             waiting: Waiting::new(&config),
             unanswered: Unanswered::new(&config),
             takeover: Takeover::new(membership),
+            flows: Flows::default(),
             has_orphans: false,
             config,
             membership,
@@ -83,6 +86,9 @@ impl Balancer {
     /// Takes the store's answer to an operation of [`Outputs::operations`].
     pub fn handle_completion(&mut self, now: Now, completion: Completion, out: &mut Outputs) {
         let Some(completion) = self.take_progress(now, completion, out) else {
+            return;
+        };
+        let Some(completion) = self.take_found(now, completion, out) else {
             return;
         };
         let Some(queue) = self.waiting.take(completion.ticket) else {
@@ -128,7 +134,8 @@ impl Balancer {
     pub fn poll_timeout(&self) -> Option<Moment> {
         // What lost its server is due at once.
         let orphans = self.has_orphans.then(Moment::default);
-        orphans.or_else(|| self.waiting.poll_timeout())
+        let others = [self.waiting.poll_timeout(), self.flows.poll_timeout()];
+        orphans.or_else(|| others.into_iter().flatten().min())
     }
 
     /// Does what is due: asks the store again, refuses what has waited too long, repeats what a
@@ -137,6 +144,7 @@ impl Balancer {
         if std::mem::take(&mut self.has_orphans) {
             self.repeat_orphans(now, out);
         }
+        self.ask_for_lost(now, out);
         let (mut refused, mut asks) = (Vec::new(), Vec::new());
         self.waiting.expire(now.moment, &mut refused, &mut asks);
         for held in refused {

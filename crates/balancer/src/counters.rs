@@ -53,6 +53,14 @@ pub struct Counters {
     pub requests_repeated: u64,
     /// Requests that could not be remembered until their answer.
     pub unanswered_forgotten: u64,
+    /// Clients that lost a stream.
+    pub flows_lost: u64,
+    /// Clients of streams that could not be noted: their servers are not told when it goes.
+    pub flows_unnoted: u64,
+    /// Losses of streams that no server could be told of, for want of room.
+    pub flows_forgotten: u64,
+    /// Requests of servers sent in the place of a balancer that does not live.
+    pub requests_sent_for_others: u64,
     /// Messages for a server that no longer lives.
     pub server_gone: u64,
     /// Messages of servers that could not leave: another balancer's flow, no flow and no address,

@@ -63,6 +63,12 @@ impl Edge {
         self.faces.get(usize::from(listener))
     }
 
+    /// Whether the listener of this place is one for datagrams.
+    pub(crate) fn sends_datagrams(&self, listener: u8) -> bool {
+        let face = self.face(listener);
+        face.is_some_and(|face| face.protocol == Protocol::Udp)
+    }
+
     /// A listener that can send a datagram to `remote`.
     pub(crate) fn datagram_listener(&self, remote: SocketAddr) -> Option<u8> {
         let fits = |face: &Face| face.protocol == Protocol::Udp && face.is_same_family(remote.ip());

@@ -156,6 +156,8 @@ impl Balancer {
         let hops = message.number(Name::MaxForwards).unwrap_or(MAX_FORWARDS);
         let max_forwards = hops.checked_sub(1)?;
         let token = self.token(flow);
+        let client = passage.client.as_ref().map(|(client, _)| *client);
+        self.note_reached(flow, client, message);
         let face = self.edge.face(flow.listener)?;
         let below = Below::read(message, &message.via()?)?;
         let origin = Origin::Server(server);
@@ -191,11 +193,18 @@ impl Balancer {
         Some(())
     }
 
-    /// The flow of a token, if it is this balancer's to send by: a connection is its owner's alone,
-    /// datagrams leave the shared address from any, so that a balancer's death ends no dialog.
-    fn own_flow(&self, token: FlowToken) -> Option<Flow> {
-        let is_own = token.balancer == self.membership.member;
-        (is_own || !token.flow.protocol.is_reliable()).then_some(token.flow)
+    /// The flow of a token, if this balancer can send by it: its own, or another's for datagrams.
+    /// To the phone all balancers have one name, and listeners in the same order.
+    fn own_flow(&mut self, token: FlowToken) -> Option<Flow> {
+        let flow = token.flow;
+        if token.balancer == self.membership.member {
+            return Some(flow);
+        }
+        if flow.protocol.is_reliable() || !self.edge.sends_datagrams(flow.listener) {
+            return None;
+        }
+        self.counters.requests_sent_for_others += 1;
+        Some(flow)
     }
 
     /// How many Route values on top name this balancer.

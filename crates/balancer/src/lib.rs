@@ -15,6 +15,7 @@ mod config;
 mod counters;
 mod decision;
 mod edge;
+mod flows;
 mod from_server;
 mod keys;
 mod members;

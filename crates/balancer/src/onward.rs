@@ -40,6 +40,7 @@ impl Balancer {
         out: &mut Outputs,
     ) {
         let (flow, onward) = (arrival.flow, arrival.onward);
+        self.note_flow(flow, assignment.client, arrival.method, message);
         let Some(face) = self.edge.face(flow.listener) else {
             self.counters.undeliverable += 1;
             return;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use presently_pool::{Assignment, MemberId, Passage};
+use presently_pool::{Assignment, ClientId, FlowToken, MemberId, Passage};
 use presently_sip::{Aor, Edits, Flow, Index, Message};
 use presently_store::{Operation, Ticket};
 
@@ -21,6 +21,8 @@ pub struct Outputs {
     pub operations: Vec<(Ticket, Operation)>,
     /// Clients that were taken over: their new servers are to be told.
     pub moved: Vec<(Aor, Assignment)>,
+    /// Clients that lost a flow: to their servers, until they acknowledge.
+    pub flows_gone: Vec<(MemberId, ClientId, FlowToken)>,
     /// The store says that this balancer's incarnation has ended: the loop must stop it and join
     /// anew.
     pub fenced: bool,

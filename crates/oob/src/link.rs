@@ -6,7 +6,7 @@
 //!                       └── first heard of this incarnation ─► Reset
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -42,7 +42,8 @@ pub(crate) struct Link {
     heartbeat_latest: Moment,
     /// How many more heartbeats the last signals are owed in short order.
     heartbeats_soon: u32,
-    unacknowledged: BTreeSet<(ClientId, FlowToken)>,
+    /// With how often each was sent.
+    unacknowledged: BTreeMap<(ClientId, FlowToken), u32>,
     repeat_due: Option<Moment>,
     heard: Option<Heard>,
 }
@@ -79,7 +80,7 @@ impl Link {
             heartbeat_due: now,
             heartbeat_latest: now,
             heartbeats_soon: 0,
-            unacknowledged: BTreeSet::new(),
+            unacknowledged: BTreeMap::new(),
             repeat_due: None,
             heard: None,
         }
@@ -107,7 +108,7 @@ impl Link {
     /// Takes back the flows whose loss nobody has acknowledged.
     pub(crate) fn take_unacknowledged(&mut self) -> impl Iterator<Item = (ClientId, FlowToken)> {
         self.repeat_due = None;
-        std::mem::take(&mut self.unacknowledged).into_iter()
+        std::mem::take(&mut self.unacknowledged).into_keys()
     }
 
     pub(crate) fn wake(&mut self, wake: &Wake, counters: &mut Counters) {
@@ -136,7 +137,7 @@ impl Link {
         if self.unacknowledged.len() >= UNACKNOWLEDGED_MAX {
             return false;
         }
-        if self.unacknowledged.insert((client, flow)) {
+        if self.unacknowledged.insert((client, flow), 1).is_none() {
             self.signal(Signal::FlowGone(client, flow), counters);
         }
         true
@@ -249,12 +250,11 @@ impl Link {
     }
 
     pub(crate) fn handle_timeout(&mut self, turn: &mut Turn<'_>) {
-        let is_due = |due: Option<Moment>| due.is_some_and(|due| due <= turn.now);
+        let now = turn.now;
+        let is_due = |due: Option<Moment>| due.is_some_and(|due| due <= now);
         if is_due(self.repeat_due) {
             self.repeat_due = Some(turn.now.after(FLOW_GONE_REPEAT));
-            for (client, flow) in self.unacknowledged.clone() {
-                self.signal(Signal::FlowGone(client, flow), turn.counters);
-            }
+            self.repeat_flows_gone(turn);
         }
         let is_heartbeat_due = self.heartbeat_due <= turn.now;
         if is_heartbeat_due {
@@ -271,6 +271,28 @@ impl Link {
         };
         if is_heartbeat_due || !repairs.is_empty() {
             self.send_control(turn, &repairs);
+        }
+    }
+
+    /// Says once more which flows are gone; who does not acknowledge is perhaps not the client's
+    /// server any more.
+    fn repeat_flows_gone(&mut self, turn: &mut Turn<'_>) {
+        let peer = self.peer.member;
+        let mut again = Vec::new();
+        self.unacknowledged.retain(|(client, flow), sent| {
+            let (client, flow) = (*client, *flow);
+            *sent += 1;
+            let goes_on = *sent <= FLOW_GONE_SENT_MAX;
+            if goes_on {
+                again.push(Signal::FlowGone(client, flow));
+            } else {
+                let event = Event::FlowGoneReturned { peer, client, flow };
+                turn.out.events.push(event);
+            }
+            goes_on
+        });
+        for signal in again {
+            self.signal(signal, turn.counters);
         }
     }
 
@@ -425,6 +447,8 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 const REPAIR_MAX: usize = 256;
 /// Until the loss of a flow is acknowledged.
 const FLOW_GONE_REPEAT: Duration = Duration::from_millis(500);
+/// How often the loss of a flow is said to one peer before it is returned.
+const FLOW_GONE_SENT_MAX: u32 = 8;
 /// Flows whose loss one peer has not acknowledged; another is returned at once.
 const UNACKNOWLEDGED_MAX: usize = 4_096;
 /// Items that wait for the end of the turn; another is dropped, and the peer sweeps.

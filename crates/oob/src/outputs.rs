@@ -49,8 +49,8 @@ pub enum Event {
         /// Which.
         flow: FlowToken,
     },
-    /// Nobody acknowledged, and `peer` is gone or cannot take more: the client has another server
-    /// now, or will have.
+    /// Nobody acknowledged for 4 s, or `peer` is gone or cannot take more: the client has another
+    /// server now, or will have.
     FlowGoneReturned {
         /// Who was told.
         peer: MemberId,

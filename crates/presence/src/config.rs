@@ -53,6 +53,9 @@ pub struct Config {
     /// Least time between two NOTIFYs of a subscription; 0 sends every change at once (a departure
     /// from RFC 3856 §6.10, because a lamp that lags five seconds is taken for broken).
     pub notify_min_interval: Duration,
+    /// How long a phone whose connection is gone counts as there; 0 waits until its binding
+    /// expires.
+    pub flow_grace: Duration,
 }
 
 impl Config {
@@ -72,6 +75,8 @@ impl Config {
             activations_per_sec: 4_000,
             sweep_every: Duration::from_secs(10),
             notify_min_interval: Duration::ZERO,
+            // Longer than a phone needs to change from one network to another.
+            flow_grace: Duration::from_secs(30),
         }
     }
 }

@@ -21,7 +21,9 @@ mod pidf;
 mod plan;
 pub mod publication;
 mod random;
+mod reach;
 pub mod registrar;
+mod renewal;
 mod server;
 pub mod subscription;
 

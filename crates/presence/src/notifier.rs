@@ -8,6 +8,7 @@
 mod in_flight;
 mod live;
 mod notify;
+mod on_flow;
 mod owing;
 mod resource;
 mod settling;
@@ -29,6 +30,7 @@ pub(crate) use self::settling::{Round, Settling};
 use crate::actor::Actor;
 use crate::branch::Branch;
 use crate::package::Packages;
+use crate::reach::Reach;
 use crate::{Counters, Outputs, Timer};
 
 /// A place in the notifier's table; its generation is checked where it comes from outside.
@@ -57,6 +59,7 @@ pub(crate) struct Bench<'a> {
     pub(crate) name: &'a str,
     pub(crate) random: &'a mut crate::random::Random,
     pub(crate) min_interval: Duration,
+    pub(crate) reach: &'a Reach,
     /// Whether this server's word does not count at present: nothing is sent.
     pub(crate) is_mute: bool,
     /// The round in which what is sent now leaves.
@@ -102,6 +105,7 @@ impl Notifier {
             floor,
             is_forced: !is_told,
             is_frozen: false,
+            is_cut: false,
             ending: None,
             in_flight: None,
             unsettled: None,
@@ -137,6 +141,8 @@ impl Notifier {
         };
         live.expires = deadline(bench.now, &row);
         let former = std::mem::replace(&mut live.row, row).flow;
+        // A flow that is gone does not come back; another is a way to the phone.
+        live.is_cut &= live.row.flow == former;
         notify::follow(slot, live, former, bench);
         live.n = 0;
         let settles = live.row.owed;
@@ -167,7 +173,7 @@ impl Notifier {
         let Some(live) = self.get_mut(slot) else {
             return;
         };
-        if live.ending == Some(Ending::Gone) {
+        if live.ending == Some(Ending::Gone) || live.way(bench.reach).is_none() {
             self.forget(slot, bench.wheel);
             return;
         }
@@ -203,21 +209,6 @@ impl Notifier {
         }
     }
 
-    /// A resource is said to have come to `version`: `true` when it must be read.
-    pub(crate) fn hear(&mut self, resource: &ResourceId, version: Version) -> bool {
-        let Some(place) = self.by_resource.get(resource) else {
-            return false;
-        };
-        self.resources
-            .get_mut(*place)
-            .is_some_and(|resource| resource.hear(version, &mut self.settling))
-    }
-
-    /// Whether anybody here watches `resource`.
-    pub(crate) fn watches(&self, resource: &ResourceId) -> bool {
-        self.by_resource.contains_key(resource)
-    }
-
     /// A document was read, or written here: what watches it is notified.
     pub(crate) fn learn(
         &mut self,
@@ -251,14 +242,6 @@ impl Notifier {
         reading
     }
 
-    /// The read of `resource` failed: it is to be read again.
-    pub(crate) fn unread(&mut self, resource: &ResourceId) -> bool {
-        let place = self.by_resource.get(resource).copied();
-        place
-            .and_then(|place| self.resources.get_mut(place))
-            .is_some_and(Resource::unread)
-    }
-
     /// Sends the next NOTIFY of a subscription if one is due and may go.
     pub(crate) fn advance(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) {
         let Some(live) = usize::try_from(slot.0)
@@ -270,7 +253,8 @@ impl Notifier {
         let Some(resource) = self.resources.get_mut(live.resource) else {
             return;
         };
-        if !bench.is_mute && live.may_notify(resource, bench.now.moment) {
+        let is_reached = live.way(bench.reach).is_some();
+        if !bench.is_mute && is_reached && live.may_notify(resource, bench.now.moment) {
             notify::send(slot, live, resource, bench);
         }
         self.arm(slot, bench);
@@ -385,19 +369,24 @@ impl Notifier {
     /// it is tried again after a pause, and given up after some in a row (RFC 6665 §4.2.2 lets
     /// policy decide).
     fn on_unanswered(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) -> Wish {
-        bench.counters.notifies_timed_out += 1;
         let Some(live) = self.get_mut(slot) else {
             return Wish::Nothing;
         };
+        let is_reached = live.way(bench.reach).is_some();
+        bench.counters.notifies_timed_out += u64::from(is_reached);
         let was_last = live.in_flight.take().is_some_and(|sent| sent.is_last);
-        if bench.is_mute {
+        if bench.is_mute || !(is_reached || was_last) {
             // It was not repeated as it should have been: that says nothing about the phone.
             live.is_forced = true;
             live.not_before = bench.now.moment;
             self.arm(slot, bench);
             return Wish::Nothing;
         }
-        live.timeouts = live.timeouts.saturating_add(1);
+        // An address translator may let in nothing from a balancer that stands in for a dead one:
+        // that is not the phone's silence.
+        if !live.is_stood_in_for(bench.reach) {
+            live.timeouts = live.timeouts.saturating_add(1);
+        }
         if was_last {
             self.forget(slot, bench.wheel);
             return Wish::Nothing;
@@ -438,22 +427,6 @@ impl Notifier {
         self.live.len()
     }
 
-    /// The version held of each watched resource, for tests of the laws.
-    pub(crate) fn resources(&self) -> impl Iterator<Item = (&ResourceId, Version)> {
-        self.resources
-            .iter()
-            .map(|(_, resource)| (&resource.id, resource.version()))
-    }
-
-    fn resource_of(&mut self, id: &ResourceId) -> usize {
-        if let Some(place) = self.by_resource.get(id) {
-            return *place;
-        }
-        let place = self.resources.insert(Resource::new(id.clone()));
-        self.by_resource.insert(id.clone(), place);
-        place
-    }
-
     /// Arms the one timer of a subscription for the earliest thing it waits for. A timer that is
     /// early enough is left alone: it fires, finds nothing due, and arms itself again.
     fn arm(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) {
@@ -467,7 +440,8 @@ impl Notifier {
             .resources
             .get(live.resource)
             .is_some_and(|resource| live.is_due(resource));
-        let due = live.next_timeout(is_behind && !bench.is_mute);
+        let may_speak = !bench.is_mute && live.way(bench.reach).is_some();
+        let due = live.next_timeout(is_behind && may_speak);
         match live.timer {
             Some((armed, _)) if armed <= due => return,
             Some((_, timer)) => drop(bench.wheel.cancel(timer)),

@@ -14,6 +14,7 @@ use crate::actor::Actor;
 use crate::held::Held;
 use crate::notifier::SubscriptionSlot;
 use crate::package::{Composed, Packages, ResourceState};
+use crate::renewal::Renewal;
 
 /// What becomes true of an actor when its write is committed.
 #[derive(Debug, Default)]
@@ -32,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) subscription: Option<(Box<Subscription>, Fate)>,
     /// Subscriptions whose rows are removed because their time was over.
     pub(crate) over: Vec<SubscriptionSlot>,
+    /// What a REGISTER says of the phone's flows.
+    pub(crate) renewal: Option<Renewal>,
     /// Whether the publications say what they said before: a refresh changes no document.
     pub(crate) is_refresh: bool,
     /// Whether the request removed something: its answer is then kept by the actor.

@@ -6,6 +6,7 @@
 mod completion;
 mod drain;
 mod early;
+mod flows;
 mod lifetime;
 mod look;
 mod mute;
@@ -31,6 +32,7 @@ use crate::branch::{Branch, Purpose};
 use crate::held::Held;
 use crate::notifier::{Bench, Notifier, Owing, Reading, Round, SubscriptionSlot, Wish};
 use crate::random::Random;
+use crate::reach::Reach;
 use crate::{Config, Counters, Outputs, Secrets, ToBalancer};
 
 /// A server: one member of the pool.
@@ -42,6 +44,8 @@ pub struct Server {
     random: Random,
     actors: Slab<Actor>,
     by_aor: HashMap<Aor, usize, RandomState>,
+    by_client: HashMap<ClientId, usize, RandomState>,
+    reach: Reach,
     notifier: Notifier,
     early: early::Early,
     relays: Slab<relay::Relay>,
@@ -112,6 +116,8 @@ impl Server {
             random: Random::new(secrets.seed),
             actors: Slab::new(),
             by_aor: HashMap::default(),
+            by_client: HashMap::default(),
+            reach: Reach::default(),
             notifier: Notifier::default(),
             early: early::Early::default(),
             relays: Slab::new(),
@@ -364,6 +370,7 @@ impl Server {
         let round = self.notifier.settling.begin_in(round);
         let slot = self.actors.insert(Actor::new(aor.clone(), client, round));
         self.by_aor.insert(aor.clone(), slot);
+        self.by_client.insert(client, slot);
         self.activate(slot, out);
         slot
     }
@@ -444,6 +451,7 @@ impl Server {
             name: &self.config.name,
             random: &mut self.random,
             min_interval: self.config.notify_min_interval,
+            reach: &self.reach,
             is_mute: self.speech.is_mute(now.moment),
             round: self.notifier.settling.present(),
         };

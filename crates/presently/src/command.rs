@@ -2,6 +2,7 @@
 
 mod backup;
 mod drain;
+mod limits;
 mod phone;
 mod reload;
 mod serve;

@@ -14,6 +14,7 @@ mod settings;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use presently_presence::Expires;
 use presently_presence::package::Packages;
@@ -23,7 +24,7 @@ pub use self::file::FileError;
 pub use self::listen::{Advertise, InvalidListen, Listen};
 pub use self::oob::{InvalidOobAddress, OobAddress};
 pub use self::settings::{
-    Auth, ExpiresTable, InvalidStore, LogFormat, LogLevel, Role, Settings, StorePath,
+    Auth, ExpiresTable, FlowsTable, InvalidStore, LogFormat, LogLevel, Role, Settings, StorePath,
 };
 
 /// What one process of a pool is and does.
@@ -44,6 +45,9 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// The seconds granted to REGISTER, SUBSCRIBE and PUBLISH.
     pub expires: Expires,
+    /// How long a phone whose connection is gone counts as there; 0 waits until its binding
+    /// expires.
+    pub flow_grace: Duration,
     /// The event packages served.
     pub packages: Arc<Packages>,
 }
@@ -85,6 +89,7 @@ impl Config {
             store: settings.store.unwrap_or_default().0,
             admin: settings.admin,
             expires: settings.expires.unwrap_or_default().check()?,
+            flow_grace: Duration::from_secs(settings.flows.unwrap_or_default().grace_secs.into()),
             packages: Arc::default(),
         })
     }

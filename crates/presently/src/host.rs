@@ -12,9 +12,9 @@
 //! the simulation drives several with a virtual network, and neither can tell.
 
 mod beat;
+mod flows;
 mod moved;
 mod outside;
-mod stand_in;
 mod takeover;
 mod turn;
 
@@ -48,6 +48,7 @@ pub struct Host {
     /// Beats on their way to the store, by their tickets.
     beats: BTreeMap<u64, Beat>,
     beats_asked: u64,
+    balancers: flows::Balancers,
     /// Whether what earlier turns wrote is kept until its servers may speak again.
     holds_back: bool,
     counters: Counters,
@@ -114,6 +115,7 @@ impl Host {
             to_links: Vec::new(),
             beats: BTreeMap::new(),
             beats_asked: 0,
+            balancers: flows::Balancers::default(),
             holds_back: false,
             counters: Counters::default(),
             in_flight: 0,

@@ -1,5 +1,6 @@
 //! Every metric of the program, by name: `<crate>_<noun>_<unit>`, read from one [`Snapshot`].
 
+mod flows;
 mod tables;
 
 use std::fmt;
@@ -84,9 +85,13 @@ impl Collector for Snapshot {
         write_all(&mut encoder, STORE_LOCK, &self.store_lock)?;
         if let Some(balancer) = &self.balancer {
             write_all(&mut encoder, BALANCER, balancer)?;
+            write_all(&mut encoder, flows::BALANCER, balancer)?;
         }
         let servers = &self.servers;
         write_family(&mut encoder, SERVER, servers, |server| &server.counters)?;
+        write_family(&mut encoder, flows::SERVER, servers, |server| {
+            &server.counters
+        })?;
         write_family(&mut encoder, OOB, servers, |server| &server.links)?;
         let gauges: [Gauge; 2] = [
             ("presence_clients", "Clients in memory", |server| {

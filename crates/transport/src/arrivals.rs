@@ -16,7 +16,8 @@ pub struct Arrivals {
 /// One thing that has arrived.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Arrival {
-    /// The connection is gone, whoever closed it; nothing more comes or goes by this flow.
+    /// The connection is gone, whoever closed it, or something was sent by a flow that names none;
+    /// nothing more comes or goes by this flow.
     Closed {
         /// Which.
         flow: Flow,

@@ -1,6 +1,7 @@
 //! All TCP connections of a loop, in numbered slots.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -45,7 +46,8 @@ impl Streams {
             by_remote: HashMap::new(),
             ready: Ready::default(),
             waiting: Vec::new(),
-            generations: 0,
+            // Not from 0: a flow of a former life must not name a connection of this one.
+            generations: any_number(),
             closed: Vec::new(),
         }
     }
@@ -118,6 +120,8 @@ impl Streams {
         let limits = self.limits;
         let Some((slot, connection)) = self.get(flow) else {
             counters.messages_undeliverable += 1;
+            // Whoever sent it does not know yet; it may be a flow of a former life of the process.
+            self.report(Some(flow));
             return;
         };
         match connection.send(parts, &limits) {
@@ -292,6 +296,12 @@ async fn connect_from(from: Option<SocketAddr>, remote: SocketAddr) -> std::io::
         socket.bind(SocketAddr::new(from.ip(), 0))?;
     }
     socket.connect(remote).await
+}
+
+/// Another number each time, with no need to be unpredictable.
+fn any_number() -> u32 {
+    let [a, b, c, d, ..] = RandomState::new().build_hasher().finish().to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
 }
 
 fn slot_number(slot: usize) -> u32 {

@@ -1,7 +1,7 @@
 //! Phones over real sockets: an agent each, driven without threads.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -185,6 +185,26 @@ impl Phone {
         self.ask(|agent, now, out| {
             agent.publish(now, "presence", "application/pidf+xml", body, 600, out);
         });
+    }
+
+    /// Closes its connection, as a phone does that loses its network.
+    pub fn hang_up(&mut self) {
+        if let Line::Tcp { stream, .. } = &self.line {
+            // It may be closed already.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Sends to `pool` from now on: over a new connection, or by datagrams.
+    pub fn turn_to(&mut self, pool: SocketAddr) {
+        match &mut self.line {
+            Line::Tcp { stream, read } => {
+                *stream = TcpStream::connect(pool).expect("the pool listens");
+                stream.set_nonblocking(true).expect("a socket can");
+                read.clear();
+            }
+            Line::Udp { pool: held, .. } => *held = pool,
+        }
     }
 
     /// Whether an event such as this has come.

@@ -368,6 +368,19 @@ impl Member {
         });
     }
 
+    /// Another process with the same arguments under another name, and waits until it serves.
+    pub fn twin(&self, name: &str) -> Self {
+        let mut args = self.args.clone();
+        for word in &mut args {
+            if *word == self.name {
+                name.clone_into(word);
+            }
+        }
+        let mut twin = Self::start(name, args);
+        twin.wait();
+        twin
+    }
+
     /// Where it listens with `protocol`.
     pub fn listener(&self, protocol: &str) -> SocketAddr {
         let found = self.listen.iter().find(|(name, _)| name == protocol);

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use presently_pool::{
-    Assignment, ClientId, Epoch, Incarnation, Kind, Member, MemberId, MemberState, Membership,
-    Passage, Role,
+    Assignment, ClientId, Epoch, FlowToken, Incarnation, Kind, Member, MemberId, MemberState,
+    Membership, Passage, Role,
 };
 use presently_sip::{Aor, Flow, Framing, Index, MacKey, Moment, Now, Protocol, WallTime};
 use presently_store::{Completion, Operation, Outcome, Refused, Ticket};
@@ -272,6 +272,16 @@ impl Play {
         let mut sent = self.collect(None, &Index::default());
         sent.extend(self.settle());
         sent
+    }
+
+    /// A connection was closed.
+    pub(super) fn closed(&mut self, flow: Flow) {
+        self.balancer.handle_closed(self.now, flow, &mut self.out);
+    }
+
+    /// Which servers are to be told that which clients lost a flow.
+    pub(super) fn flows_gone(&mut self) -> Vec<(MemberId, ClientId, FlowToken)> {
+        std::mem::take(&mut self.out.flows_gone)
     }
 
     /// A beat of the balancer was committed, and read this table.

@@ -430,6 +430,25 @@ fn a_flow_gone_is_repeated_until_it_is_acknowledged() {
     assert_eq!(without_heartbeats(again), []);
 }
 
+/// Who does not acknowledge may not be the client's server any more, and live all the same.
+#[test]
+fn a_flow_gone_that_nobody_acknowledges_comes_back_after_four_seconds() {
+    let mut pair = Pair::new();
+    let (client, flow) = (ClientId(5), flow());
+    pair.a.flow_gone(B, client, flow);
+    let (returned, heard) = pair.run_for(3_900);
+    assert_eq!(without_heartbeats(returned), []);
+    assert_eq!(without_heartbeats(heard).len(), 8);
+    let (returned, heard) = pair.run_for(5_000);
+    let event = Event::FlowGoneReturned {
+        peer: B,
+        client,
+        flow,
+    };
+    assert_eq!(without_heartbeats(returned), [event]);
+    assert_eq!(without_heartbeats(heard), []);
+}
+
 #[test]
 fn a_flow_gone_comes_back_when_its_server_does_not_last() {
     let returned = Event::FlowGoneReturned {

@@ -1,6 +1,6 @@
 //! One subscription in memory: its row, its CSeq, and whether a NOTIFY is due.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use presently_pool::{FlowToken, MemberId, Version};
 use presently_sip::{Flow, Moment, NameAddr, TimerId, Uri};
@@ -10,9 +10,14 @@ use super::in_flight::InFlight;
 use super::resource::Resource;
 use super::settling::{Round, Settling};
 use super::{SubscriptionSlot, Wish};
+use crate::reach::Reach;
 
 /// A subscription in memory: its row, and where its NOTIFYs stand.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a reason of its own to send or to wait; one byte each, by the thousand"
+)]
 pub(crate) struct Live {
     pub(crate) row: Subscription,
     /// The slot of the client's actor; `None` once the row is gone and only the last NOTIFY is
@@ -29,6 +34,8 @@ pub(crate) struct Live {
     pub(super) floor: Version,
     /// A NOTIFY is due whatever the version: a SUBSCRIBE was answered, or one went unanswered.
     pub(super) is_forced: bool,
+    /// Its flow is gone: nothing is sent before there is another.
+    pub(super) is_cut: bool,
     /// A write of the row is in flight: its CSeq base is about to change.
     pub(crate) is_frozen: bool,
     pub(super) ending: Option<Ending>,
@@ -169,29 +176,42 @@ impl Live {
         (!uri.params.has("lr")).then_some(hop.uri)
     }
 
-    /// By which flow a NOTIFY leaves: the current one, unless another proxy stands between and its
-    /// address can be read from the route set or the target.
-    pub(super) fn flow(&self) -> (MemberId, Option<FlowToken>) {
+    /// By which balancer and flow a NOTIFY leaves; `None` while there is no way to the phone. The
+    /// current flow, unless another proxy stands between and its address can be read from the
+    /// route set or the target.
+    pub(crate) fn way(&self, reach: &Reach) -> Option<(MemberId, Option<FlowToken>)> {
         let current = self.row.flow;
-        if !self.row.is_proxied {
-            return (current.balancer, Some(current));
+        if self.row.is_proxied
+            && let Some((address, port)) = self.hop_address()
+        {
+            // A loose hop stands in the Route, where the balancer finds it; a strict one does not.
+            let strict = self.strict_hop().map(|_| FlowToken {
+                flow: Flow::udp(
+                    current.flow.listener,
+                    SocketAddr::new(address, port.unwrap_or(SIP_PORT)),
+                ),
+                ..current
+            });
+            return Some((reach.any(current.balancer)?, strict));
         }
+        if self.is_cut {
+            return None;
+        }
+        Some((reach.balancer(&current)?, Some(current)))
+    }
+
+    /// Whether its NOTIFYs leave by another balancer than the one its phone last spoke to.
+    pub(super) fn is_stood_in_for(&self, reach: &Reach) -> bool {
+        let way = self.way(reach);
+        way.is_some_and(|(balancer, _)| balancer != self.row.flow.balancer)
+    }
+
+    /// Where the first hop of the route set is, or the target without one.
+    fn hop_address(&self) -> Option<(IpAddr, Option<u16>)> {
         let hop = self.row.route_set.first();
-        let hop = NameAddr::parse(hop.unwrap_or(&self.row.remote_target))
-            .and_then(|hop| Uri::parse(hop.uri).ok());
-        let address = hop.and_then(|uri| Some((uri.host.address()?, uri.port)));
-        let Some((address, port)) = address else {
-            return (current.balancer, Some(current));
-        };
-        // A loose hop stands in the Route, where the balancer finds it; a strict one does not.
-        let strict = self.strict_hop().map(|_| FlowToken {
-            flow: Flow::udp(
-                current.flow.listener,
-                SocketAddr::new(address, port.unwrap_or(SIP_PORT)),
-            ),
-            ..current
-        });
-        (current.balancer, strict)
+        let hop = NameAddr::parse(hop.unwrap_or(&self.row.remote_target))?;
+        let uri = Uri::parse(hop.uri).ok()?;
+        Some((uri.host.address()?, uri.port))
     }
 }
 

@@ -52,9 +52,11 @@ pub(super) fn resend(slot: SubscriptionSlot, live: &Live, bench: &mut Bench<'_>)
     let Some(sent) = &live.in_flight else {
         return;
     };
+    let Some((balancer, flow)) = live.way(bench.reach) else {
+        return;
+    };
     let start = bench.out.text.len();
     let body = write(slot, live, sent, bench);
-    let (balancer, flow) = live.flow();
     // With its epoch, so that a balancer drops what comes too late from a former owner.
     let owner = live.actor.and_then(|actor| bench.actors.get(actor));
     bench.out.to_balancers.push(ToBalancer {

@@ -1,4 +1,4 @@
-//! One watched resource: its document, read once for all its watchers on this server.
+//! Watched resources: the document of each, read once for all its watchers on this server.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use bytes::Bytes;
 use presently_pool::{ResourceId, Version};
 use presently_store::Document;
 
-use super::SubscriptionSlot;
 use super::settling::{Round, Settling};
+use super::{Notifier, SubscriptionSlot};
 use crate::package::{EventPackage, Rendered, View};
 
 /// What a server holds of a resource that its clients watch.
@@ -171,6 +171,47 @@ impl Resource {
         if self.watchers.len() == 1 {
             self.views = Vec::new();
         }
+    }
+}
+
+impl Notifier {
+    /// A resource is said to have come to `version`: `true` when it must be read.
+    pub(crate) fn hear(&mut self, resource: &ResourceId, version: Version) -> bool {
+        let Some(place) = self.by_resource.get(resource) else {
+            return false;
+        };
+        self.resources
+            .get_mut(*place)
+            .is_some_and(|resource| resource.hear(version, &mut self.settling))
+    }
+
+    /// Whether anybody here watches `resource`.
+    pub(crate) fn watches(&self, resource: &ResourceId) -> bool {
+        self.by_resource.contains_key(resource)
+    }
+
+    /// The read of `resource` failed: it is to be read again.
+    pub(crate) fn unread(&mut self, resource: &ResourceId) -> bool {
+        let place = self.by_resource.get(resource).copied();
+        place
+            .and_then(|place| self.resources.get_mut(place))
+            .is_some_and(Resource::unread)
+    }
+
+    /// The version held of each watched resource, for tests of the laws.
+    pub(crate) fn resources(&self) -> impl Iterator<Item = (&ResourceId, Version)> {
+        self.resources
+            .iter()
+            .map(|(_, resource)| (&resource.id, resource.version()))
+    }
+
+    pub(super) fn resource_of(&mut self, id: &ResourceId) -> usize {
+        if let Some(place) = self.by_resource.get(id) {
+            return *place;
+        }
+        let place = self.resources.insert(Resource::new(id.clone()));
+        self.by_resource.insert(id.clone(), place);
+        place
     }
 }
 

@@ -1,6 +1,8 @@
 //! Goal: one NOTIFY in flight, repeated by Timer E, the same bytes each time; what an answer or its
 //! absence does. Method: the notifier alone under a virtual clock.
 
+mod flows;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -22,6 +24,7 @@ struct Play {
     random: Random,
     min_interval: Duration,
     is_mute: bool,
+    reach: Reach,
     now: Now,
 }
 
@@ -47,6 +50,7 @@ impl Play {
             random: Random::new([3; 16]),
             min_interval: Duration::ZERO,
             is_mute: false,
+            reach: Reach::default(),
             now,
         }
     }
@@ -63,6 +67,7 @@ impl Play {
             random: &mut self.random,
             min_interval: self.min_interval,
             is_mute: self.is_mute,
+            reach: &self.reach,
             round: Round::default(),
         };
         work(&mut self.notifier, &mut bench)

@@ -54,6 +54,7 @@ impl Server {
         out: &mut Outputs,
     ) {
         let documents = plan.written(written);
+        let renewal = plan.renewal.take();
         let tombstone = plan.tombstone(now.wall).filter(|_| plan.is_removal);
         let Some(actor) = self.actors.get_mut(slot) else {
             return;
@@ -81,6 +82,9 @@ impl Server {
         // The 2xx goes first; the NOTIFY it promises leaves after it (RFC 6665 §4.2.1.2).
         self.succeed(now, slot, &plan, out);
         self.settle(now, slot, plan, read, out);
+        if let Some(renewal) = renewal {
+            self.renew_flows(now, slot, &renewal, out);
+        }
         for (document, written) in documents.iter().zip(written) {
             self.spread(now, document, written, out);
         }

@@ -58,6 +58,8 @@ impl Server {
         let Some(actor) = self.actors.get_mut(slot) else {
             return;
         };
+        self.by_client.remove(&actor.client);
+        self.by_client.insert(found.client, slot);
         actor.client = found.client;
         actor.epoch = found.epoch;
         actor.activation = found.activation;
@@ -224,6 +226,9 @@ impl Server {
         self.reset(slot);
         if let Some(actor) = self.actors.try_remove(slot) {
             self.by_aor.remove(&actor.aor);
+            if self.by_client.get(&actor.client) == Some(&slot) {
+                self.by_client.remove(&actor.client);
+            }
             if let Some(round) = actor.absent {
                 self.notifier.settling.end(round);
             }

@@ -12,6 +12,7 @@ use super::{Server, Timer};
 use crate::answer::Refusal;
 use crate::branch::{Branch, Purpose};
 use crate::held::Held;
+use crate::reach::Reach;
 use crate::{Outputs, ToBalancer};
 
 /// One MESSAGE on its way to its recipient.
@@ -45,7 +46,8 @@ impl Server {
         out: &mut Outputs,
     ) -> Step {
         let bindings = self.actors.get(slot).map(|actor| actor.bindings.as_slice());
-        let targets = targets(bindings.unwrap_or_default());
+        let mut targets = targets(bindings.unwrap_or_default());
+        targets.retain(|binding| self.reach.balancer(&binding.flow).is_some());
         if targets.is_empty() {
             self.refuse(now, &held, &Refusal::temporarily_unavailable(), out);
             return Step::Answered;
@@ -78,7 +80,7 @@ impl Server {
             timer: None,
         };
         for leg in &relay.legs {
-            leg.send(out);
+            leg.send(&self.reach, out);
         }
         let place = self.relays.insert(relay);
         self.arm_relay(place);
@@ -133,7 +135,7 @@ impl Server {
             }
             match leg.transaction.handle_input(now.moment, Input::Timeout) {
                 Action::Resend if is_mute => {}
-                Action::Resend => leg.send(out),
+                Action::Resend => leg.send(&self.reach, out),
                 Action::TimedOut | Action::Unreachable => leg.is_over = true,
                 Action::Answered | Action::Nothing => {}
             }
@@ -182,11 +184,14 @@ impl Server {
 }
 
 impl Leg {
-    fn send(&self, out: &mut Outputs) {
+    fn send(&self, reach: &Reach, out: &mut Outputs) {
+        let Some(balancer) = reach.balancer(&self.flow) else {
+            return;
+        };
         let start = out.text.len();
         out.text.extend_from_slice(&self.text);
         out.to_balancers.push(ToBalancer {
-            balancer: self.flow.balancer,
+            balancer,
             kind: Kind::Forward,
             client: None,
             flow: Some(self.flow),

@@ -17,6 +17,7 @@ use crate::package::{EventPackage, accepts};
 use crate::plan::{self, Fate, Plan, RELEASE_AFTER};
 use crate::publication::{self, PublicationLimits, PublishDecision};
 use crate::registrar::{self, Register};
+use crate::renewal::Renewal;
 use crate::subscription::{self, Situation, Subscribe, Subscribed};
 
 /// What is to be done with a request.
@@ -167,6 +168,7 @@ impl Server {
         .map_err(Refusal::register)?;
         let mut plan = Plan {
             repeat,
+            renewal: Renewal::of(&actor.bindings, &decided.put, flow),
             is_removal: !decided.removed.is_empty(),
             ..Plan::default()
         };

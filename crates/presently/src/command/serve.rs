@@ -5,6 +5,7 @@ use std::error::Error;
 use presently::{Addresses, Config, Pool, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::limits;
 use super::reload::Reload;
 use crate::cli::Serve;
 use crate::log;
@@ -30,11 +31,12 @@ pub(crate) async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
         }
     };
     let mut stopped = Box::pin(stopped);
+    let open_files = limits::raise_open_files();
     let pool = tokio::select! {
         pool = Pool::open_with_admin(config) => pool?,
         () = &mut stopped => return Ok(()),
     };
-    print_summary(pool.addresses(), &store, &domains);
+    print_summary(pool.addresses(), &store, &domains, open_files);
     let reload = Reload {
         flags: args.flags(),
         file: args.config,
@@ -47,7 +49,7 @@ pub(crate) async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
 }
 
 /// One line for everything that listens; then silence.
-fn print_summary(addresses: &Addresses, store: &str, domains: &str) {
+fn print_summary(addresses: &Addresses, store: &str, domains: &str, open_files: Option<u64>) {
     println!("presently {}", env!("CARGO_PKG_VERSION"));
     for (protocol, address) in &addresses.listen {
         println!("  phones   {} {address}", protocol.token().to_lowercase());
@@ -55,6 +57,11 @@ fn print_summary(addresses: &Addresses, store: &str, domains: &str) {
     if !addresses.listen.is_empty() {
         let served = if domains.is_empty() { "any" } else { domains };
         println!("  domains  {served}");
+        // Phones over TCP, and a few dozen for the pool itself.
+        match open_files {
+            Some(limit) => println!("  files    at most {limit} open, one for each phone over TCP"),
+            None => println!("  files    any number open, one for each phone over TCP"),
+        }
     }
     for (name, oob, sip) in &addresses.members {
         match sip {

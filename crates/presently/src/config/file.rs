@@ -66,7 +66,7 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Auth, ExpiresTable, LogFormat, LogLevel, Role, StorePath};
+    use super::super::{Auth, ExpiresTable, FlowsTable, LogFormat, LogLevel, Role, StorePath};
     use super::*;
 
     #[test]
@@ -87,6 +87,8 @@ mod tests {
             log_level = "info"
             [expires]
             min_secs = 3
+            [flows]
+            grace_secs = 10
         "#;
         let expected = Settings {
             listen: vec![
@@ -111,6 +113,7 @@ mod tests {
                 min_secs: 3,
                 ..ExpiresTable::default()
             }),
+            flows: Some(FlowsTable { grace_secs: 10 }),
         };
         assert_eq!(Settings::parse("f", text).unwrap(), expected);
     }

@@ -20,6 +20,7 @@ impl Settings {
             ("sip", one.sip != other.sip),
             ("weight", one.weight != other.weight),
             ("log", one.log != other.log),
+            ("flows", one.flows != other.flows),
         ];
         let changed = differs.into_iter().filter(|(_, differs)| *differs);
         changed.map(|(key, _)| key).collect()
@@ -39,6 +40,7 @@ struct Started<'a> {
     sip: std::net::SocketAddr,
     weight: u32,
     log: super::LogFormat,
+    flows: super::FlowsTable,
 }
 
 impl<'a> Started<'a> {
@@ -59,6 +61,7 @@ impl<'a> Started<'a> {
             log,
             log_level: _,
             expires: _,
+            flows,
         } = settings;
         Self {
             listen: match listen.as_slice() {
@@ -75,6 +78,7 @@ impl<'a> Started<'a> {
             sip: sip.unwrap_or(ANY_PORT),
             weight: weight.unwrap_or(1),
             log: log.unwrap_or_default(),
+            flows: flows.unwrap_or_default(),
         }
     }
 }

@@ -69,6 +69,9 @@ pub struct Settings {
     /// The table `[expires]` of the file; there are no flags for it.
     #[arg(skip)]
     pub expires: Option<ExpiresTable>,
+    /// The table `[flows]` of the file; there are no flags for it.
+    #[arg(skip)]
+    pub flows: Option<FlowsTable>,
 }
 
 impl Settings {
@@ -95,6 +98,7 @@ impl Settings {
             log: self.log.or(below.log),
             log_level: self.log_level.or(below.log_level),
             expires: self.expires.or(below.expires),
+            flows: self.flows.or(below.flows),
         }
     }
 }
@@ -202,6 +206,21 @@ impl TryFrom<String> for StorePath {
 
     fn try_from(text: String) -> Result<Self, InvalidStore> {
         text.parse()
+    }
+}
+
+/// The table `[flows]`: what becomes of a phone whose connection is gone.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct FlowsTable {
+    /// How long it counts as there; 0 waits until its binding expires.
+    pub grace_secs: u32,
+}
+
+impl Default for FlowsTable {
+    fn default() -> Self {
+        // As an embedded server has it.
+        Self { grace_secs: 30 }
     }
 }
 

@@ -109,6 +109,7 @@ impl Shape {
         let mut config = presently_presence::Config::new(name, packages);
         config.own_ports = Arc::clone(&self.own_ports);
         config.expires = self.expires;
+        config.flow_grace = self.config.flow_grace;
         let secrets = Secrets {
             pool: key,
             seed: rand::random(),

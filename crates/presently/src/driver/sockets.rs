@@ -51,7 +51,10 @@ impl Sockets {
         is_busy |= polled.is_ready();
         for arrival in &self.arrivals.items {
             match arrival {
-                Arrival::Closed { flow } => self.links.handle_closed(now.moment, *flow),
+                Arrival::Closed { flow } => {
+                    self.links.handle_closed(now.moment, *flow);
+                    host.handle_closed(now, *flow);
+                }
                 Arrival::Message { flow, range } => {
                     let bytes = self.arrivals.bytes(range);
                     if !self.traces.is_idle() {

@@ -56,6 +56,7 @@ impl Host {
             Ok(Outcome::Beaten { members, .. }) => {
                 self.speak(now, beat);
                 self.set_members(now, &members);
+                self.tell_balancers(now, &members);
                 self.look_for_standstill(now, beat.member, &members);
             }
             Err(Refused::Fenced) => self.is_fenced = true,

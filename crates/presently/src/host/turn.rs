@@ -25,6 +25,7 @@ impl Host {
             self.hear(now);
             self.pass(now);
             self.tell_handed_over();
+            self.tell_flows_gone();
             self.submit();
             let mut done = std::mem::take(&mut self.done);
             let polled = self.store.poll(context, &mut done);
@@ -135,23 +136,22 @@ impl Host {
 
     fn deliver(&mut self, now: Now, from: MemberId, message: &ToBalancer, text: &[u8]) {
         let head = text.get(message.head.clone()).unwrap_or_default();
-        let (balancer, flow) = self.leaves_by(message);
         let passage = Passage {
             kind: message.kind,
             client: message.client.clone(),
             epoch: message.epoch,
-            flow,
+            flow: message.flow,
             advertised: None,
         };
         let own = self
             .balancer
             .as_mut()
-            .filter(|one| one.me.member == balancer);
+            .filter(|one| one.me.member == message.balancer);
         let Some(hosted) = own else {
             let text = with_passage(&passage, head, &message.body);
             self.to_links.push(LinkMessage {
                 from,
-                to: balancer,
+                to: message.balancer,
                 text,
                 is_repeated: false,
             });
@@ -188,20 +188,29 @@ impl Host {
                     Event::Gap { .. } | Event::Reset { .. } => {
                         hosted.machine.sweep(&mut hosted.out);
                     }
+                    Event::FlowGone { peer, client, flow } => {
+                        let out = &mut hosted.out;
+                        if hosted.machine.handle_flow_gone(now, client, &flow, out) {
+                            hosted.links.machine.acknowledge(peer, client, flow);
+                        }
+                    }
                     _ => {}
                 }
             }
         }
         if let Some(hosted) = &mut self.balancer {
             for event in hosted.links.out.events.drain(..) {
-                if let Event::Moved {
-                    client,
-                    server,
-                    epoch,
-                    ..
-                } = event
-                {
-                    hosted.machine.handle_moved(&client, server, epoch);
+                match event {
+                    Event::Moved {
+                        client,
+                        server,
+                        epoch,
+                        ..
+                    } => hosted.machine.handle_moved(&client, server, epoch),
+                    Event::FlowGoneReturned { client, flow, .. } => {
+                        hosted.machine.handle_flow_gone_returned(now, client, flow);
+                    }
+                    _ => {}
                 }
             }
         }

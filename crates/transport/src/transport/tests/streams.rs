@@ -247,6 +247,22 @@ async fn a_used_slot_never_delivers_to_the_wrong_peer() {
     side.rest(20).await;
     assert_eq!(read(&mut second, 14).await, b"for the second");
     assert_eq!(side.transport.counters().messages_undeliverable, 3);
+    // Whoever wrote by a flow that names nothing is told that it is gone.
+    assert_eq!(side.closed.len(), 4);
+    assert!(side.closed.contains(&old) && !side.closed.contains(&new));
+}
+
+#[tokio::test]
+async fn flows_of_two_lives_have_other_names() {
+    let mut generations = Vec::new();
+    for _ in 0..2 {
+        let mut side = Side::tcp(Limits::default());
+        let mut phone = phone(&side).await;
+        phone.write_all(&message("first")).await.unwrap();
+        side.until(|side| side.messages.len() == 1).await;
+        generations.push(side.messages[0].0.generation);
+    }
+    assert_ne!(generations[0], generations[1]);
 }
 
 #[tokio::test]

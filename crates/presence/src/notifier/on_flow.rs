@@ -1,0 +1,76 @@
+//! What becomes of subscriptions when a flow is lost, or appears: a dead flow or balancer never
+//! counts against a subscription, and the newest state goes when there is a way again.
+
+use presently_pool::FlowToken;
+
+use super::{Bench, Notifier, SubscriptionSlot, notify};
+
+impl Notifier {
+    /// The flow of a subscription is gone, unless it has another by now; `true` when that is news.
+    /// What is in flight is dropped, and no time-out counted.
+    pub(crate) fn cut(
+        &mut self,
+        slot: SubscriptionSlot,
+        flow: &FlowToken,
+        bench: &mut Bench<'_>,
+    ) -> bool {
+        let live = self.get_mut(slot);
+        let Some(live) = live.filter(|live| live.row.flow == *flow && !live.is_cut) else {
+            return false;
+        };
+        live.is_cut = true;
+        self.drop_unreachable(slot, bench);
+        self.arm(slot, bench);
+        true
+    }
+
+    /// A subscription has another flow: what is in flight is repeated over it, and what the phone
+    /// was not told goes at once. The store learns of it with the next write of the row.
+    pub(crate) fn renew(&mut self, slot: SubscriptionSlot, flow: FlowToken, bench: &mut Bench<'_>) {
+        let Some(live) = self.get_mut(slot) else {
+            return;
+        };
+        live.row.flow = flow;
+        live.is_cut = false;
+        live.timeouts = 0;
+        live.not_before = bench.now.moment;
+        bench.counters.subscriptions_renewed += 1;
+        if live.in_flight.is_some() && !bench.is_mute {
+            bench.counters.notifies_resent += 1;
+            notify::resend(slot, live, bench);
+        }
+        self.advance(slot, bench);
+    }
+
+    /// Other balancers live than before: some subscriptions have no way to their phones any more,
+    /// others have one again.
+    pub(crate) fn reroute(&mut self, bench: &mut Bench<'_>) {
+        let slots: Vec<_> = self.live.iter().map(|(key, _)| key).collect();
+        for key in slots {
+            let slot = SubscriptionSlot(u32::try_from(key).expect("fewer than 2^32 subscriptions"));
+            self.drop_unreachable(slot, bench);
+            self.advance(slot, bench);
+        }
+    }
+
+    /// Drops what is in flight over a stream that is gone: no answer can come, and the newest state
+    /// goes when there is a way. A last word that cannot go is not waited for. What went by
+    /// datagrams has its time all the same: its answer may be under way.
+    fn drop_unreachable(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) {
+        let Some(live) = self.get_mut(slot) else {
+            return;
+        };
+        let is_stream = live.row.flow.flow.protocol.is_reliable();
+        if !is_stream || live.way(bench.reach).is_some() {
+            return;
+        }
+        let Some(sent) = live.in_flight.take() else {
+            return;
+        };
+        live.is_forced = true;
+        bench.counters.notifies_dropped += 1;
+        if sent.is_last {
+            self.forget(slot, bench.wheel);
+        }
+    }
+}
