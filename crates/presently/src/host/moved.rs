@@ -18,14 +18,14 @@ impl Host {
     }
 
     /// Tells of the clients that this host's servers have handed over.
-    pub(super) fn tell_handed_over(&mut self) {
+    pub(super) fn tell_handed_over(&mut self, now: Now) {
         for place in 0..self.servers.len() {
             let Some(hosted) = self.servers.get_mut(place) else {
                 continue;
             };
             let mut moved = std::mem::take(&mut hosted.out.moved);
             for (client, assignment) in moved.drain(..) {
-                self.tell_moved(&client, assignment, |_| true);
+                self.tell_moved(now, &client, assignment, |_| true);
             }
             if let Some(hosted) = self.servers.get_mut(place) {
                 hosted.out.moved = moved;
@@ -36,6 +36,7 @@ impl Host {
     /// Tells the living members that `is_told` names that a client has another server.
     pub(super) fn tell_moved(
         &mut self,
+        now: Now,
         client: &Aor,
         assignment: Assignment,
         is_told: impl Fn(MemberId) -> bool,
@@ -44,9 +45,11 @@ impl Host {
         if let Some(hosted) = &mut self.balancer {
             hosted.machine.handle_moved(client, server, epoch);
         }
-        let links = self.balancer.iter_mut().map(|hosted| &mut hosted.links);
-        let links = links.chain(self.servers.iter_mut().map(|hosted| &mut hosted.links));
-        let Some(links) = links.into_iter().next() else {
+        let balancer = self.balancer.iter_mut();
+        let balancer = balancer.map(|hosted| (hosted.me.member, &mut hosted.links));
+        let servers = self.servers.iter_mut();
+        let servers = servers.map(|hosted| (hosted.me.member, &mut hosted.links));
+        let Some((me, links)) = balancer.chain(servers).next() else {
             return;
         };
         let alive = self
@@ -55,6 +58,14 @@ impl Host {
             .filter(|one| one.state == MemberState::Alive && is_told(one.id));
         for member in alive {
             links.machine.moved(member.id, client, server, epoch);
+        }
+        // No link leads to oneself.
+        let mut servers = self.servers.iter_mut();
+        if let Some(hosted) = servers.find(|hosted| hosted.me.member == me) {
+            let to = (server, epoch);
+            hosted
+                .machine
+                .handle_moved(now, client, to, &mut hosted.out);
         }
     }
 }

@@ -16,14 +16,14 @@ impl Host {
     }
 
     /// Tells the new servers of clients that were taken over; everybody, when there are few.
-    pub(super) fn tell_taken_over(&mut self) {
+    pub(super) fn tell_taken_over(&mut self, now: Now) {
         let Some(hosted) = &mut self.balancer else {
             return;
         };
         let moved = std::mem::take(&mut hosted.out.moved);
         let are_few = moved.len() <= TOLD_TO_ALL;
         for (client, assignment) in &moved {
-            self.tell_moved(client, *assignment, |member| {
+            self.tell_moved(now, client, *assignment, |member| {
                 are_few || member == assignment.server
             });
         }

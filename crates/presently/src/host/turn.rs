@@ -24,7 +24,7 @@ impl Host {
         for _ in 0..ROUNDS_MAX {
             self.hear(now);
             self.pass(now);
-            self.tell_handed_over();
+            self.tell_handed_over(now);
             self.tell_flows_gone();
             self.submit();
             let mut done = std::mem::take(&mut self.done);
@@ -264,7 +264,7 @@ impl Host {
                         .handle_completion(now, completion, &mut hosted.out);
                 }
                 self.is_fenced |= self.balancer.as_ref().is_some_and(|one| one.out.fenced);
-                self.tell_taken_over();
+                self.tell_taken_over(now);
                 self.forward(now, None);
             }
             server => {
