@@ -73,21 +73,6 @@ impl Journal {
 
     /// Notes an operation that was done.
     pub(super) fn note(&self, now: Moment, operation: &Operation, outcome: &Outcome) {
-        if super::ledger::trace()
-            && !matches!(
-                operation,
-                Operation::Beat { .. }
-                    | Operation::Status
-                    | Operation::Show { .. }
-                    | Operation::Documents { .. }
-                    | Operation::Sweep { .. }
-            )
-        {
-            eprintln!(
-                "{:.6} STORE {operation:?}\n    -> {outcome:?}",
-                now.0 as f64 / 1e6
-            );
-        }
         let mut entries = self.entries();
         match (operation, outcome) {
             (Operation::Assign { client, .. }, Outcome::Assigned(Some(assignment)))

@@ -101,13 +101,6 @@ impl Ledger {
     /// Notes a message that left the pool from a process with these lives, and checks what can be
     /// checked at once: laws 1, 3 and 5.
     pub fn sent_to_phone(&mut self, now: Moment, lives: &[Membership], bytes: &[u8]) {
-        if trace() {
-            eprintln!(
-                "{:.6} {lives:?} TO PHONE\n{}",
-                now.0 as f64 / 1e6,
-                text(bytes)
-            );
-        }
         if let Some(kept) = &mut self.kept {
             kept.push(Bytes::copy_from_slice(bytes));
         }
@@ -139,13 +132,6 @@ impl Ledger {
     /// Notes a message over a link. No two servers speak SIP with each other (R10), and what a
     /// server says in a client's name is checked where it says it.
     pub fn sent_over_link(&mut self, now: Moment, from: Membership, to: MemberId, bytes: &[u8]) {
-        if trace() {
-            eprintln!(
-                "{:.6} {from:?} TO LINK {to:?}\n{}",
-                now.0 as f64 / 1e6,
-                text(bytes)
-            );
-        }
         let is_server = |member| self.names.values().any(|server| *server == member);
         let by_server = is_server(from.member);
         if by_server && is_server(to) {
@@ -428,8 +414,4 @@ fn may_write_nothing(message: &Message<'_>) -> bool {
     let is_query = is_register && contacts.peek().is_none();
     let takes_back = contacts.any(|contact| contact.contains("expires=0"));
     is_query || takes_back || message.number(Name::Expires) == Some(0)
-}
-
-pub(super) fn trace() -> bool {
-    std::env::var("TRACE").is_ok()
 }

@@ -145,9 +145,6 @@ impl World {
     pub(super) fn trouble(&mut self) {
         while let Some(step) = self.troubles.take_due(self.now) {
             self.excuse_wakes();
-            if super::ledger::trace() {
-                eprintln!("{:.6} TROUBLE {step:?}", self.now.0 as f64 / 1e6);
-            }
             match step {
                 Step::Begin(trouble) => self.begin_trouble(&trouble),
                 Step::End(trouble) => self.end_trouble(trouble),
