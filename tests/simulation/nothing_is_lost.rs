@@ -53,4 +53,5 @@ fn play(seeds: u64, count: Count) {
     println!("{taken_up:?} dialogs notified first under another epoch, {repeated:?} of them again");
 }
 
-const SEEDS: u64 = 500;
+/// What the gate has time for; docs/reliability.md says how to run more.
+const SEEDS: u64 = 300;

@@ -1,7 +1,9 @@
 //! Runs by seed: many at once, on every core, and one again.
 //!
-//! `PRESENTLY_SEEDS=n` runs n seeds instead of those of the gate, `PRESENTLY_SEED=n` replays one.
+//! `PRESENTLY_SEEDS=n` runs n seeds instead of those of the gate, from `PRESENTLY_FROM=n` on;
+//! `PRESENTLY_SEED=n` replays one.
 
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,7 +27,8 @@ pub(crate) fn assert_all(seeds: u64, run: impl Fn(u64) -> Run + Sync) {
         return;
     }
     let seeds = setting("PRESENTLY_SEEDS").unwrap_or(seeds);
-    let failed = run_all(seeds, &run);
+    let first = setting("PRESENTLY_FROM").unwrap_or_default();
+    let failed = run_all(first..first + seeds, &run);
     let shown: Vec<String> = failed.iter().take(SHOWN_MAX).map(describe).collect();
     assert!(
         failed.is_empty(),
@@ -36,13 +39,13 @@ pub(crate) fn assert_all(seeds: u64, run: impl Fn(u64) -> Run + Sync) {
 }
 
 /// Runs the seeds, and gives those that failed, in order.
-fn run_all(seeds: u64, run: &(impl Fn(u64) -> Run + Sync)) -> Vec<(u64, Run)> {
-    let next = AtomicU64::new(0);
+fn run_all(seeds: Range<u64>, run: &(impl Fn(u64) -> Run + Sync)) -> Vec<(u64, Run)> {
+    let next = AtomicU64::new(seeds.start);
     let failed = Mutex::new(Vec::new());
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds {
+            if seed >= seeds.end {
                 return;
             }
             let run = run(seed);

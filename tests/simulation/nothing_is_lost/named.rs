@@ -59,6 +59,43 @@ fn wakes_of_another_pool_forged_or_long_past_are_harmless() {
     }
 }
 
+#[test]
+fn a_server_takes_up_at_once_what_its_neighbour_in_the_process_hands_over() {
+    let mut world = World::of(7, &[&[B], &[S, S]]);
+    log_on(&mut world, "alice");
+    let servers: Vec<MemberId> = clients(&mut world).iter().map(|(id, _)| *id).collect();
+    for to in servers.iter().chain(&servers) {
+        world.reassign("alice", *to);
+        world.run_for(SOON);
+        assert_lawful(&mut world);
+    }
+}
+
+/// The wakes die with their server; who watches elsewhere need not wait for the slow sweep.
+#[test]
+fn the_end_of_a_peer_makes_the_others_read_the_store() {
+    for seed in 0..20 {
+        let mut world = World::of(seed, APART);
+        let (bob, id) = watcher_elsewhere(&mut world);
+        world.run_for(Duration::from_millis(500 * seed));
+        let home = server(&mut world, "alice");
+        let home = world.home(home);
+        world.with_phone(0, |phone, now| phone.publish(now, true, "last words"));
+        let is_written = world.run_until(SOON, |world| {
+            let entries = world.journal.entries();
+            entries
+                .documents
+                .iter()
+                .any(|one| one.body.windows(10).any(|at| at == b"last words"))
+        });
+        assert!(is_written, "seed {seed}");
+        world.kill(home);
+        world.run_for(Duration::from_secs(3));
+        assert_eq!(shown(&world, bob, id), "last words", "seed {seed}");
+        assert_lawful(&mut world);
+    }
+}
+
 // R22, R14
 #[test]
 fn a_dead_servers_clients_are_spread_by_count_and_none_is_lost() {
