@@ -6,6 +6,7 @@ mod devices;
 mod durable;
 mod fan_out;
 mod first_path;
+mod flows;
 mod laws;
 mod nothing_is_lost;
 mod order;

@@ -5,6 +5,7 @@
 
 mod check;
 mod clock;
+mod hang_up;
 mod journal;
 mod kept;
 mod ledger;
