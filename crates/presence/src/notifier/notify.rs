@@ -42,6 +42,7 @@ pub(super) fn send(
         },
         document: resource.render(&**package, &live.row.accept),
         is_last: live.ending.is_some(),
+        is_moved: false,
     });
     bench.counters.notifies_sent += 1;
     resend(slot, live, bench);
@@ -74,12 +75,16 @@ pub(super) fn resend(slot: SubscriptionSlot, live: &Live, bench: &mut Bench<'_>)
 /// when the former was a stream: nobody repeats it there, and it may be gone with its balancer.
 pub(super) fn follow(
     slot: SubscriptionSlot,
-    live: &Live,
+    live: &mut Live,
     former: FlowToken,
     bench: &mut Bench<'_>,
 ) {
     let has_moved = former != live.row.flow && former.flow.protocol == Protocol::Tcp;
-    if has_moved && live.in_flight.is_some() && !bench.is_mute {
+    if has_moved
+        && let Some(sent) = &mut live.in_flight
+        && !bench.is_mute
+    {
+        sent.is_moved = true;
         bench.counters.notifies_resent += 1;
         resend(slot, live, bench);
     }

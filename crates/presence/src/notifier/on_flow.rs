@@ -35,7 +35,10 @@ impl Notifier {
         live.timeouts = 0;
         live.not_before = bench.now.moment;
         bench.counters.subscriptions_renewed += 1;
-        if live.in_flight.is_some() && !bench.is_mute {
+        if let Some(sent) = &mut live.in_flight
+            && !bench.is_mute
+        {
+            sent.is_moved = true;
             bench.counters.notifies_resent += 1;
             notify::resend(slot, live, bench);
         }

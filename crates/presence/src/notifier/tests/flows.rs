@@ -82,6 +82,16 @@ fn what_is_unanswered_is_repeated_over_a_new_flow_the_same_bytes() {
     let sent = play.take();
     assert_eq!(sent.len(), 1);
     assert_eq!(sent[0].text, first.text);
+    assert_eq!(play.answer(&sent[0], 500, None), Wish::Nothing);
+    let next = play.take();
+    assert_eq!(
+        next.len(),
+        1,
+        "it had the first before: a newer goes at once"
+    );
+    assert!(cseq(&next[0]) > cseq(&first));
+    play.answer(&next[0], 500, None);
+    assert_eq!(play.run(29_000).0, [], "and then its refusal counts");
 }
 
 #[test]
