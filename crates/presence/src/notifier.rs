@@ -292,7 +292,6 @@ impl Notifier {
             return Wish::Nothing;
         }
         let was_last = in_flight.is_last;
-        let was_moved = in_flight.is_moved;
         live.in_flight = None;
         live.timeouts = 0;
         match status {
@@ -311,12 +310,7 @@ impl Notifier {
             // later.
             let pause = retry_after.map_or(RETRY_AFTER, |secs| Duration::from_secs(secs.into()));
             live.is_forced = true;
-            live.not_before = match status {
-                // It has had this one over its former flow, and takes it for out of order
-                // (RFC 3261 §12.2.2): a newer one is not.
-                500 if was_moved => now,
-                _ => now.after(pause.min(RETRY_AFTER_MAX)),
-            };
+            live.not_before = now.after(pause.min(RETRY_AFTER_MAX));
         }
         let wish = live.wish(slot);
         if status < 300 {

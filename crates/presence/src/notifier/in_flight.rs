@@ -20,6 +20,4 @@ pub(crate) struct InFlight {
     pub(crate) expires_secs: Option<u32>,
     pub(crate) document: Arc<Pinned>,
     pub(crate) is_last: bool,
-    /// It was repeated over another flow than it was sent by.
-    pub(crate) is_moved: bool,
 }

@@ -42,7 +42,6 @@ pub(super) fn send(
         },
         document: resource.render(&**package, &live.row.accept),
         is_last: live.ending.is_some(),
-        is_moved: false,
     });
     bench.counters.notifies_sent += 1;
     resend(slot, live, bench);
@@ -71,22 +70,32 @@ pub(super) fn resend(slot: SubscriptionSlot, live: &Live, bench: &mut Bench<'_>)
     });
 }
 
-/// The phone is on another flow than `former`. A NOTIFY that waits for its answer goes after it
-/// when the former was a stream: nobody repeats it there, and it may be gone with its balancer.
+/// The phone is on another flow than `former`. Over a stream nobody repeats a NOTIFY, its answer may
+/// be gone with the stream, and the same one again would be out of order to a phone that has had it
+/// (RFC 3261 §12.2.2): it is given up, and the newest state goes. A last word has no successor and
+/// is repeated.
 pub(super) fn follow(
     slot: SubscriptionSlot,
     live: &mut Live,
     former: FlowToken,
     bench: &mut Bench<'_>,
 ) {
-    let has_moved = former != live.row.flow && former.flow.protocol == Protocol::Tcp;
-    if has_moved
-        && let Some(sent) = &mut live.in_flight
-        && !bench.is_mute
-    {
-        sent.is_moved = true;
-        bench.counters.notifies_resent += 1;
-        resend(slot, live, bench);
+    if former == live.row.flow || !former.flow.protocol.is_reliable() {
+        return;
+    }
+    match live.in_flight.take() {
+        Some(sent) if sent.is_last => {
+            live.in_flight = Some(sent);
+            if !bench.is_mute {
+                bench.counters.notifies_resent += 1;
+                resend(slot, live, bench);
+            }
+        }
+        Some(_) => {
+            bench.counters.notifies_dropped += 1;
+            live.is_forced = true;
+        }
+        None => {}
     }
 }
 

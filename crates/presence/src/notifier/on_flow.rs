@@ -24,24 +24,18 @@ impl Notifier {
         true
     }
 
-    /// A subscription has another flow: what is in flight is repeated over it, and what the phone
-    /// was not told goes at once. The store learns of it with the next write of the row.
+    /// A subscription has another flow: what the phone was not told, or may not have been, goes at
+    /// once. The store learns of it with the next write of the row.
     pub(crate) fn renew(&mut self, slot: SubscriptionSlot, flow: FlowToken, bench: &mut Bench<'_>) {
         let Some(live) = self.get_mut(slot) else {
             return;
         };
-        live.row.flow = flow;
+        let former = std::mem::replace(&mut live.row.flow, flow);
         live.is_cut = false;
         live.timeouts = 0;
         live.not_before = bench.now.moment;
         bench.counters.subscriptions_renewed += 1;
-        if let Some(sent) = &mut live.in_flight
-            && !bench.is_mute
-        {
-            sent.is_moved = true;
-            bench.counters.notifies_resent += 1;
-            notify::resend(slot, live, bench);
-        }
+        notify::follow(slot, live, former, bench);
         self.advance(slot, bench);
     }
 

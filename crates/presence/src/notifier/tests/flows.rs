@@ -74,24 +74,16 @@ fn nothing_is_told_again_over_a_new_flow_that_was_answered_over_the_old_one() {
 }
 
 #[test]
-fn what_is_unanswered_is_repeated_over_a_new_flow_the_same_bytes() {
+fn what_is_unanswered_over_a_stream_gives_way_to_the_newest_over_a_new_flow() {
     let mut play = Play::new();
     let (slot, first) = play.subscribed_over_a_stream();
     let flow = over(Protocol::Tcp, 2);
     play.with(|notifier, bench| notifier.renew(slot, flow, bench));
     let sent = play.take();
     assert_eq!(sent.len(), 1);
-    assert_eq!(sent[0].text, first.text);
-    assert_eq!(play.answer(&sent[0], 500, None), Wish::Nothing);
-    let next = play.take();
-    assert_eq!(
-        next.len(),
-        1,
-        "it had the first before: a newer goes at once"
-    );
-    assert!(cseq(&next[0]) > cseq(&first));
-    play.answer(&next[0], 500, None);
-    assert_eq!(play.run(29_000).0, [], "and then its refusal counts");
+    assert!(cseq(&sent[0]) > cseq(&first), "it may have had the first");
+    assert_eq!(play.answer(&sent[0], 200, None), Wish::Nothing);
+    assert_eq!(play.run(60_000).0, []);
 }
 
 #[test]
