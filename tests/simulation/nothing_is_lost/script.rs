@@ -68,6 +68,10 @@ impl Script {
         // Whatever was granted before is worth something still.
         self.everybody_publishes();
         self.world.run_for(QUIET);
+        if !self.spares_phones() && !self.world.is_settled() {
+            // A phone that refused or missed a NOTIFY is tried again after a pause.
+            self.world.run_for(RETRY);
+        }
         broken.extend(self.world.check());
         broken.extend(self.mishaps());
         if self.plan.0.len() > 1 {
@@ -263,3 +267,5 @@ const STEP: Duration = Duration::from_millis(250);
 /// After which nothing is on its way any more: the longest gap between two repeats of a request,
 /// and some.
 const QUIET: Duration = Duration::from_secs(6);
+/// How long a notifier lets a phone alone that did not take a NOTIFY.
+const RETRY: Duration = Duration::from_secs(60);
