@@ -70,10 +70,10 @@ pub(super) fn resend(slot: SubscriptionSlot, live: &Live, bench: &mut Bench<'_>)
     });
 }
 
-/// The phone is on another flow than `former`. Over a stream nobody repeats a NOTIFY, its answer may
-/// be gone with the stream, and the same one again would be out of order to a phone that has had it
-/// (RFC 3261 §12.2.2): it is given up, and the newest state goes. A last word has no successor and
-/// is repeated.
+/// The phone is on another flow than `former`. Over a stream nobody repeats a NOTIFY, its answer
+/// may be gone with the stream, and the same one again would be out of order to a phone that has
+/// had it (RFC 3261 §12.2.2): it is given up, and the newest state goes. A last word has no
+/// successor and is repeated.
 pub(super) fn follow(
     slot: SubscriptionSlot,
     live: &mut Live,
