@@ -47,6 +47,8 @@ pub struct Pool {
     host: Host,
     sockets: Sockets,
     clock: Clock,
+    /// By how much the system's clock was set when that was last said, and when it was looked at.
+    stepped: (i64, Moment),
     sleep: Pin<Box<Sleep>>,
     /// The members here, with their names.
     own: Vec<(MemberId, Arc<str>)>,
@@ -148,6 +150,7 @@ impl Pool {
             }
             self.host.turn(now, context, &mut self.sockets);
             self.note_members(now);
+            self.note_clock(now);
             if self.host.is_fenced() {
                 return Poll::Ready(Stopped::Fenced);
             }
@@ -171,6 +174,22 @@ impl Pool {
             }
         }
         self.sockets.links.set_members(now.moment, members);
+    }
+
+    /// A system's clock that is set is an alarm and nothing else.
+    fn note_clock(&mut self, now: Now) {
+        let (said, looked) = self.stepped;
+        if now.moment.since(looked) < LOOK_AT_CLOCK_EVERY {
+            return;
+        }
+        let secs = self.clock.stepped_secs();
+        self.stepped = (secs, now.moment);
+        if secs.abs_diff(said) > CLOCK_STEP_SECS {
+            tracing::warn!(
+                secs,
+                "the system's clock was set: this process goes on by the clock it began with"
+            );
+        }
     }
 
     fn poll_sleep(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -254,6 +273,7 @@ impl Pool {
             connections: self.sockets.transport.connections(),
             members: Arc::clone(self.host.members()),
             rejoins: self.rejoins,
+            stepped_secs: self.stepped.0,
             is_ready: self.beaten.iter().all(is_fresh),
         }
     }
@@ -265,3 +285,7 @@ const TURNS_MAX: usize = 32;
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 /// A member whose last confirmed beat is older is taken for dead by others.
 const BEAT_WITHIN: Duration = Duration::from_millis(1_500);
+/// How often the system's clock is compared with ours.
+const LOOK_AT_CLOCK_EVERY: Duration = Duration::from_secs(1);
+/// What a clock that is kept by small steps may differ from one look to the next.
+const CLOCK_STEP_SECS: u64 = 1;

@@ -43,6 +43,8 @@ pub struct Snapshot {
     pub members: Arc<[Member]>,
     /// How often the process was taken for dead and joined anew.
     pub rejoins: u64,
+    /// By how many seconds the system's clock was set since the start.
+    pub stepped_secs: i64,
     /// Whether the store has confirmed a beat of each member here within 1.5 s.
     pub is_ready: bool,
 }
@@ -166,6 +168,11 @@ fn write_gauge(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Result<()
     let gauges = [
         ("transport_connections", "Connections open", connections),
         ("pool_members", "Members that have not left", members),
+        (
+            "host_clock_stepped_seconds",
+            "By how much the system's clock was set since the start",
+            now.stepped_secs,
+        ),
         (
             "pool_ready",
             "1 while the store confirms our beats",

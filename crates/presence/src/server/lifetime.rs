@@ -1,5 +1,7 @@
 //! An actor's life: activation, expiry, release, and being dropped.
 
+use std::time::Duration;
+
 use presently_pool::{Epoch, Kind};
 use presently_sip::{Now, WallTime};
 use presently_store::{Activated, Change, Operation, Outcome, Refused};
@@ -55,6 +57,9 @@ impl Server {
     /// minute: after a restart or a takeover nothing expires before its owner could refresh it.
     fn take_in(&mut self, now: Now, slot: usize, found: Activated, out: &mut Outputs) {
         let grace = now.wall.after(GRACE);
+        // A writer whose clock ran ahead grants no more than we would.
+        let max = Duration::from_secs(self.config.expires.max_secs.into());
+        let latest = now.wall.after(max.max(GRACE));
         let Some(actor) = self.actors.get_mut(slot) else {
             return;
         };
@@ -68,18 +73,18 @@ impl Server {
         let round = absent.unwrap_or_else(|| self.notifier.settling.oldest());
         actor.bindings = found.bindings;
         for binding in &mut actor.bindings {
-            binding.expires_at = binding.expires_at.max(grace);
+            binding.expires_at = binding.expires_at.clamp(grace, latest);
         }
         actor.publications = found.publications;
         for publication in &mut actor.publications {
-            publication.expires_at = publication.expires_at.max(grace);
+            publication.expires_at = publication.expires_at.clamp(grace, latest);
         }
         actor.documents = found.documents;
         let until = now.wall.after(RELEASE_AFTER);
         let repeats = found.repeats.into_iter();
         actor.repeats = repeats.map(|repeat| (repeat, until)).collect();
         for (mut row, version) in found.subscriptions {
-            row.expires_at = row.expires_at.max(grace);
+            row.expires_at = row.expires_at.clamp(grace, latest);
             let resource = row.resource.clone();
             let owner = (Some(slot), found.activation);
             let told = found.told;

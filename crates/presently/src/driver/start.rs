@@ -152,6 +152,7 @@ impl Pool {
             joiners: opened.joiners,
             shape,
             rejoins: 0,
+            stepped: (0, now),
             store_lock: Arc::default(),
             clock,
             wishes,
