@@ -15,7 +15,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use presently_store::sqlite::{Inline, OpenError, Settings, Threaded};
-use presently_store::{Operation, Refused, Store, Ticket};
+use presently_store::{Operation, Outcome, Refused, Store, Ticket};
 use rusqlite::Connection;
 
 use asking::{ask, assign, beat, clients, join};
@@ -88,6 +88,57 @@ fn a_store_of_a_newer_program_is_not_opened() {
     assert!(
         matches!(error, OpenError::Newer { found: 99, .. }),
         "{error:?}"
+    );
+}
+
+/// A step that only adds leaves who is older in place: this program goes on with a store of a later
+/// one, beside it.
+#[test]
+fn a_store_to_which_a_later_release_has_added_is_used() {
+    let place = Place::new();
+    drop(threaded(&place.path(), &Settings::default()));
+    let connection = Connection::open(place.path()).unwrap();
+    let later = "ALTER TABLE members ADD COLUMN later INTEGER NOT NULL DEFAULT 7;
+        UPDATE schema SET steps = steps + 1;";
+    connection.execute_batch(later).unwrap();
+    let mut store = threaded(&place.path(), &Settings::default());
+    let by = join(&mut store, "a");
+    let assigned = ask(&mut store, vec![assign(by, 1)]).pop().unwrap();
+    assert!(matches!(assigned, Ok(Outcome::Assigned(Some(_)))));
+    let (steps, later): (i64, i64) = connection
+        .query_row("SELECT steps, later FROM schema, members", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .unwrap();
+    assert_eq!((steps, later), (3, 7), "nothing of it was undone");
+}
+
+#[test]
+fn a_store_of_the_first_release_is_brought_on_and_keeps_what_it_has() {
+    let place = Place::new();
+    let mut store = threaded(&place.path(), &Settings::default());
+    let by = join(&mut store, "a");
+    ask(&mut store, vec![assign(by, 1)]);
+    drop(store);
+    let connection = Connection::open(place.path()).unwrap();
+    let first = "DROP TABLE schema;
+        DROP INDEX clients_untold; DROP INDEX clients_by_epoch;
+        ALTER TABLE clients DROP COLUMN told;
+        ALTER TABLE members DROP COLUMN draining;
+        PRAGMA user_version = 1;";
+    connection.execute_batch(first).unwrap();
+    let mut store = threaded(&place.path(), &Settings::default());
+    let held = ask(&mut store, vec![assign(by, 1)]).pop().unwrap();
+    let Ok(Outcome::Assigned(Some(held))) = held else {
+        panic!("not assigned: {held:?}");
+    };
+    assert_eq!(held.server, by.member);
+    let needed: i64 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .unwrap();
+    assert_eq!(
+        needed, 1,
+        "a process of the first release goes on beside it"
     );
 }
 
