@@ -1,6 +1,6 @@
 //! The balancer: what comes from phones, from the store and from time.
 
-use presently_pool::{Assignment, Kind, Membership};
+use presently_pool::{Assignment, Kind, MemberId, Membership};
 use presently_sip::{Aor, Defect, Flow, MacKey, Message, Method, Moment, Now, Start};
 use presently_store::{Completion, Operation, Outcome, Refused};
 
@@ -127,6 +127,15 @@ impl Balancer {
     /// may come.
     pub fn rotate(&mut self, now: Now, key: MacKey) {
         self.keys.rotate(now.moment, key);
+    }
+
+    /// The link to `server` broke: what it has not answered may not have reached it, and goes again.
+    /// A server that has it already absorbs the repeat, or gives the same answer.
+    pub fn handle_link_broken(&mut self, now: Now, server: MemberId, out: &mut Outputs) {
+        let orphans = self
+            .unanswered
+            .orphans(now.moment, |life| life.member != server);
+        self.repeat(now, orphans, out);
     }
 
     /// When [`Balancer::handle_timeout`] is due next.
@@ -348,7 +357,12 @@ impl Balancer {
     fn repeat_orphans(&mut self, now: Now, out: &mut Outputs) {
         let servers = &self.servers;
         let lives = |life| servers.iter().any(|held| held.membership == life);
-        for (client, mut held) in self.unanswered.orphans(now.moment, lives) {
+        let orphans = self.unanswered.orphans(now.moment, lives);
+        self.repeat(now, orphans, out);
+    }
+
+    fn repeat(&mut self, now: Now, orphans: Vec<(Named, Held)>, out: &mut Outputs) {
+        for (client, mut held) in orphans {
             self.counters.requests_repeated += 1;
             held.since = now.moment;
             match self.known(&client) {

@@ -194,6 +194,19 @@ impl Host {
         self.index = index;
     }
 
+    /// The link to `peer`, a member of another process, broke: what was on it may be lost.
+    pub fn handle_link_broken(&mut self, now: Now, peer: MemberId) {
+        if let Some(hosted) = &mut self.balancer {
+            let out = &mut hosted.out;
+            hosted.machine.handle_link_broken(now, peer, out);
+            self.forward(now, None);
+        }
+        for hosted in &mut self.servers {
+            let out = &mut hosted.out;
+            hosted.machine.handle_link_broken(now, peer, out);
+        }
+    }
+
     /// Takes one out-of-band datagram that arrived at the socket of `to`.
     pub fn handle_datagram(&mut self, now: Now, to: MemberId, from: SocketAddr, bytes: &[u8]) {
         if let Some(links) = self.links_of(to) {

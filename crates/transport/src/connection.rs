@@ -243,6 +243,8 @@ impl Connection {
                 Poll::Ready(Ok(())) => {}
             }
             match buffer.filled() {
+                // A member ends a link whole: what is written to it now is lost.
+                [] if self.is_link => return Served::Gone(Gone::ByPeer),
                 // The peer may still read the answer to what it sent last.
                 [] => self.half_closed_since = Some(now),
                 bytes if self.is_raw => arrivals.push_raw(self.flow, bytes),

@@ -370,6 +370,21 @@ fn a_streams_request_is_repeated_when_its_server_dies_unanswered() {
 }
 
 #[test]
+fn a_streams_request_goes_again_when_the_link_it_went_by_broke() {
+    let mut play = Play::new();
+    let sent = play.arrive(stream(), publish(1));
+    let first = sent[0].to_server().2.to_owned();
+    assert!(
+        play.break_link(OTHER).is_empty(),
+        "it did not go by that one"
+    );
+    let again = play.break_link(SERVER);
+    assert_eq!(again.len(), 1, "{again:?}");
+    assert_eq!(again[0].to_server().0, SERVER);
+    assert_eq!(again[0].to_server().2, first);
+}
+
+#[test]
 fn a_streams_request_is_not_repeated_after_64_t1_or_beyond_the_bound() {
     let mut play = Play::with(Config {
         unanswered_max: 2,

@@ -292,6 +292,15 @@ impl Play {
     }
 
     /// Lets time go on, timer by timer.
+    /// The link to a server broke.
+    pub(super) fn break_link(&mut self, server: MemberId) -> Vec<Sent> {
+        let (now, out) = (self.now, &mut self.out);
+        self.balancer.handle_link_broken(now, server, out);
+        let mut sent = self.collect(None, &Index::default());
+        sent.extend(self.settle());
+        sent
+    }
+
     pub(super) fn pass(&mut self, span: Duration) -> Vec<Sent> {
         let end = self.now.moment.after(span);
         let mut sent = Vec::new();

@@ -80,9 +80,13 @@ pub(super) fn follow(
     former: FlowToken,
     bench: &mut Bench<'_>,
 ) {
-    if former == live.row.flow || !former.flow.protocol.is_reliable() {
-        return;
+    if former != live.row.flow && former.flow.protocol.is_reliable() {
+        give_up(slot, live, bench);
     }
+}
+
+/// Gives up what is in flight over a stream for the newest state.
+pub(super) fn give_up(slot: SubscriptionSlot, live: &mut Live, bench: &mut Bench<'_>) {
     match live.in_flight.take() {
         Some(sent) if sent.is_last => {
             live.in_flight = Some(sent);

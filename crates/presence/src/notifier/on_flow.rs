@@ -1,9 +1,9 @@
 //! What becomes of subscriptions when a flow is lost, or appears: a dead flow or balancer never
 //! counts against a subscription, and the newest state goes when there is a way again.
 
-use presently_pool::FlowToken;
+use presently_pool::{FlowToken, MemberId};
 
-use super::{Bench, Notifier, SubscriptionSlot, notify};
+use super::{Bench, Live, Notifier, SubscriptionSlot, notify};
 
 impl Notifier {
     /// The flow of a subscription is gone, unless it has another by now; `true` when that is news.
@@ -37,6 +37,24 @@ impl Notifier {
         bench.counters.subscriptions_renewed += 1;
         notify::follow(slot, live, former, bench);
         self.advance(slot, bench);
+    }
+
+    /// What is in flight over streams of `balancer` may be lost: the newest state goes again.
+    pub(crate) fn tell_by_streams_again(&mut self, balancer: MemberId, bench: &mut Bench<'_>) {
+        let is_meant = |live: &Live| {
+            let flow = &live.row.flow;
+            flow.balancer == balancer && flow.flow.protocol.is_reliable()
+        };
+        let waiting = self.live.iter();
+        let waiting = waiting.filter(|(_, live)| live.in_flight.is_some() && is_meant(live));
+        let slots: Vec<_> = waiting.map(|(key, _)| key).collect();
+        for key in slots {
+            let slot = SubscriptionSlot(u32::try_from(key).expect("fewer than 2^32 subscriptions"));
+            if let Some(live) = self.live.get_mut(key) {
+                notify::give_up(slot, live, bench);
+            }
+            self.advance(slot, bench);
+        }
     }
 
     /// Other balancers live than before: some subscriptions have no way to their phones any more,

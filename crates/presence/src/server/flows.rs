@@ -38,6 +38,14 @@ impl Server {
         }
     }
 
+    /// The link to `balancer` broke: a NOTIFY that nobody repeats may be lost with it, and the newest
+    /// state goes in its place.
+    pub fn handle_link_broken(&mut self, now: Now, balancer: MemberId, out: &mut Outputs) {
+        self.with_bench(now, out, |notifier, bench| {
+            notifier.tell_by_streams_again(balancer, bench);
+        });
+    }
+
     /// A balancer says that a flow by which it reached `client` is gone. `true` once that is noted,
     /// in the store too where it must be; else it is to be said again. A flow that the client does
     /// not use any more changes nothing.

@@ -223,15 +223,17 @@ impl PoolLinks {
         }
     }
 
-    /// The connection of a link is gone.
-    pub(super) fn handle_closed(&mut self, now: Moment, flow: Flow) {
-        let Some(place) = self.links.iter().position(|link| link.flow() == Some(flow)) else {
-            return;
-        };
+    /// The connection of a link is gone; with whom, if it was open.
+    pub(super) fn handle_closed(&mut self, now: Moment, flow: Flow) -> Option<MemberId> {
+        let place = self
+            .links
+            .iter()
+            .position(|link| link.flow() == Some(flow))?;
         let is_caller = flow.listener == NO_LISTENER;
         let is_open = |link: &Link| matches!(link.state, State::Open { .. });
         // A call that nobody took was no link yet.
-        self.counters.broken += u64::from(self.links.get(place).is_some_and(is_open));
+        let was_open = self.links.get(place).is_some_and(is_open);
+        self.counters.broken += u64::from(was_open);
         match self.links.get_mut(place) {
             Some(link) if is_caller => {
                 let pause = match &link.state {
@@ -239,12 +241,14 @@ impl PoolLinks {
                     State::Open { .. } | State::Broken { .. } => PAUSE_MIN,
                 };
                 link.fail(now, pause);
+                link.peer.filter(|_| was_open)
             }
             Some(_) => {
                 // In order: the newest link of a pair stays the last.
-                self.links.remove(place);
+                let link = self.links.remove(place);
+                link.peer.filter(|_| was_open)
             }
-            None => {}
+            None => None,
         }
     }
 

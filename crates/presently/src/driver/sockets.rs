@@ -52,7 +52,9 @@ impl Sockets {
         for arrival in &self.arrivals.items {
             match arrival {
                 Arrival::Closed { flow } => {
-                    self.links.handle_closed(now.moment, *flow);
+                    if let Some(peer) = self.links.handle_closed(now.moment, *flow) {
+                        host.handle_link_broken(now, peer);
+                    }
                     host.handle_closed(now, *flow);
                 }
                 Arrival::Message { flow, range } => {

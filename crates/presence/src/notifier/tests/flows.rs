@@ -87,6 +87,22 @@ fn what_is_unanswered_over_a_stream_gives_way_to_the_newest_over_a_new_flow() {
 }
 
 #[test]
+fn what_was_on_a_link_that_broke_gives_way_to_the_newest() {
+    let mut play = Play::new();
+    let (_, first) = play.subscribed_over_a_stream();
+    play.with(|notifier, bench| notifier.tell_by_streams_again(MemberId(9), bench));
+    assert_eq!(play.take(), [], "another balancer's link");
+    let balancer = over(Protocol::Tcp, 1).balancer;
+    play.with(|notifier, bench| notifier.tell_by_streams_again(balancer, bench));
+    let sent = play.take();
+    assert_eq!(sent.len(), 1);
+    assert!(cseq(&sent[0]) > cseq(&first));
+    play.answer(&sent[0], 200, None);
+    play.with(|notifier, bench| notifier.tell_by_streams_again(balancer, bench));
+    assert_eq!(play.take(), [], "what is answered is not told again");
+}
+
+#[test]
 fn a_refresh_over_another_flow_ends_the_wait_and_a_rebase_does_not() {
     let mut play = Play::new();
     let (slot, _) = play.subscribed_over_a_stream();

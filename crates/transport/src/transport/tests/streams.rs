@@ -395,6 +395,8 @@ async fn a_link_begins_with_bytes_and_goes_on_with_messages() {
     assert!(server.closed.is_empty());
     server.transport.close(far);
     assert_eq!(server.transport.connections(), 0);
+    // The other end hears of it at once: what it wrote from then on would be lost.
+    balancer.until(|balancer| !balancer.closed.is_empty()).await;
 }
 
 #[tokio::test]
