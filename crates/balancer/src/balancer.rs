@@ -129,8 +129,8 @@ impl Balancer {
         self.keys.rotate(now.moment, key);
     }
 
-    /// The link to `server` broke: what it has not answered may not have reached it, and goes again.
-    /// A server that has it already absorbs the repeat, or gives the same answer.
+    /// The link to `server` broke: what it has not answered may not have reached it, and goes
+    /// again. A server that has it already absorbs the repeat, or gives the same answer.
     pub fn handle_link_broken(&mut self, now: Now, server: MemberId, out: &mut Outputs) {
         let orphans = self
             .unanswered

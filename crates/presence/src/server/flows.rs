@@ -38,8 +38,8 @@ impl Server {
         }
     }
 
-    /// The link to `balancer` broke: a NOTIFY that nobody repeats may be lost with it, and the newest
-    /// state goes in its place.
+    /// The link to `balancer` broke: a NOTIFY that nobody repeats may be lost with it, and the
+    /// newest state goes in its place.
     pub fn handle_link_broken(&mut self, now: Now, balancer: MemberId, out: &mut Outputs) {
         self.with_bench(now, out, |notifier, bench| {
             notifier.tell_by_streams_again(balancer, bench);
