@@ -37,6 +37,13 @@ use crate::{Counters, Outputs, Timer};
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct SubscriptionSlot(pub(crate) u32);
 
+impl SubscriptionSlot {
+    /// The place that the table gave.
+    fn of(key: usize) -> Self {
+        Self(u32::try_from(key).expect("fewer than 2^32 subscriptions"))
+    }
+}
+
 /// What the notifier asks of the client's actor.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Wish {
@@ -118,7 +125,7 @@ impl Notifier {
             generation: self.generation,
             row,
         });
-        let slot = SubscriptionSlot(u32::try_from(key).expect("fewer than 2^32 subscriptions"));
+        let slot = SubscriptionSlot::of(key);
         if let Some(resource) = self.resources.get_mut(place) {
             resource.watchers.push(slot);
         }

@@ -49,7 +49,7 @@ impl Notifier {
         let waiting = waiting.filter(|(_, live)| live.in_flight.is_some() && is_meant(live));
         let slots: Vec<_> = waiting.map(|(key, _)| key).collect();
         for key in slots {
-            let slot = SubscriptionSlot(u32::try_from(key).expect("fewer than 2^32 subscriptions"));
+            let slot = SubscriptionSlot::of(key);
             if let Some(live) = self.live.get_mut(key) {
                 notify::give_up(slot, live, bench);
             }
@@ -62,7 +62,7 @@ impl Notifier {
     pub(crate) fn reroute(&mut self, bench: &mut Bench<'_>) {
         let slots: Vec<_> = self.live.iter().map(|(key, _)| key).collect();
         for key in slots {
-            let slot = SubscriptionSlot(u32::try_from(key).expect("fewer than 2^32 subscriptions"));
+            let slot = SubscriptionSlot::of(key);
             self.drop_unreachable(slot, bench);
             self.advance(slot, bench);
         }

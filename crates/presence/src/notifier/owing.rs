@@ -31,7 +31,7 @@ impl Notifier {
                 live.not_before = next;
                 next = next.after(PACE);
             }
-            let slot = SubscriptionSlot(u32::try_from(key).expect("fewer than 2^32 subscriptions"));
+            let slot = SubscriptionSlot::of(key);
             self.advance(slot, bench);
         }
     }
@@ -44,7 +44,7 @@ impl Notifier {
         for (key, live) in late {
             live.is_marking = true;
             self.owing.push(Owing {
-                slot: SubscriptionSlot(u32::try_from(key).expect("fewer than 2^32 subscriptions")),
+                slot: SubscriptionSlot::of(key),
                 generation: live.generation,
                 owed: true,
             });
