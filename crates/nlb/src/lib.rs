@@ -1,0 +1,12 @@
+//! A network load balancer for application servers that knows who is really there.
+//!
+//! It gives each user a slot on an application server, follows the user's presence at a SIP
+//! presence server, and frees what it holds once the user has left. What decides is a machine
+//! without sockets or clocks; the proxy that carries the bytes is a driver beside it. Between them
+//! stand [`Entering`], [`Verdict`] and [`Traffic`].
+
+mod path;
+mod traffic;
+
+pub use path::{CutReason, Entering, PathId, PathKind, Refusal, ServerName, Verdict};
+pub use traffic::{Moved, Traffic};
