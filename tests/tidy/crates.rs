@@ -118,8 +118,8 @@ fn each_third_party_dependency_says_what_it_is_for() {
     none(&silent.map(str::to_owned).collect::<Vec<_>>());
 }
 
-/// The sockets, the program, and the proxy of the nlb behind its feature.
-const ASYNC: [&str; 3] = ["presently", "presently-nlb", "presently-transport"];
+/// The sockets, the program, and the proxy of the nlb.
+const ASYNC: [&str; 3] = ["presently", "presently-proxy", "presently-transport"];
 
 /// What makes a crate heavy to embed.
 const DEPENDENCIES_MAX: usize = 8;
