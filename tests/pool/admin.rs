@@ -21,6 +21,8 @@ fn the_store_the_wakes_and_the_notifies_are_counted() {
     let common = [
         "host_operations_total",
         "host_batches_total",
+        "host_operations_in_flight",
+        "host_store_seconds_bucket",
         "transport_messages_received_total",
         "transport_connections",
         "pool_members",
@@ -36,6 +38,8 @@ fn the_store_the_wakes_and_the_notifies_are_counted() {
         "presence_commits_total",
         "presence_wakes_sent_total",
         "presence_notifies_sent_total",
+        "presence_answer_seconds_bucket",
+        "presence_notify_seconds_count",
         "presence_clients",
         "presence_subscriptions",
         "oob_frames_sent_total",

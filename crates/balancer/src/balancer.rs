@@ -98,6 +98,8 @@ impl Balancer {
         match (completion.result, queue.client.clone()) {
             (Ok(Outcome::Assigned(Some(assignment))), Named::Aor(aor))
             | (Ok(Outcome::Found(Some((aor, assignment)))), _) => {
+                tracing::debug!(client = %aor, server = assignment.server.0,
+                    epoch = assignment.epoch.0, "assignment read");
                 self.on_assignment(now, &aor, assignment, queue, out);
             }
             (Ok(Outcome::Assigned(None) | Outcome::Found(None)), _) => {

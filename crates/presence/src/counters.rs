@@ -1,5 +1,9 @@
 //! What a server counts; the program exports it.
 
+use std::time::Duration;
+
+use presently_sip::Spans;
+
 /// Plain totals since the server was made.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(missing_docs, reason = "each field is the noun it counts")]
@@ -36,4 +40,21 @@ pub struct Counters {
     pub clients_handed_over: u64,
     pub answers_held: u64,
     pub messages_relayed: u64,
+    /// From the arrival of a request to its final answer.
+    pub answer_spans: Spans,
+    /// From the first sending of a NOTIFY to its 2xx.
+    pub notify_spans: Spans,
+}
+
+impl Counters {
+    /// A NOTIFY that was first sent `span` ago got its final answer.
+    pub(crate) fn notify_ended(&mut self, status: u16, span: Duration) {
+        match status {
+            200..=299 => {
+                self.notifies_answered += 1;
+                self.notify_spans.add(span);
+            }
+            _ => self.notifies_refused += 1,
+        }
+    }
 }

@@ -12,6 +12,7 @@ mod branch;
 mod compositor;
 mod config;
 mod counters;
+mod events;
 pub mod fuzz;
 mod held;
 mod notifier;

@@ -299,12 +299,11 @@ impl Notifier {
             return Wish::Nothing;
         }
         let was_last = in_flight.is_last;
+        bench
+            .counters
+            .notify_ended(status, bench.now.wall.since(in_flight.date));
         live.in_flight = None;
         live.timeouts = 0;
-        match status {
-            200..=299 => bench.counters.notifies_answered += 1,
-            _ => bench.counters.notifies_refused += 1,
-        }
         if was_last {
             self.forget(slot, bench.wheel);
             return Wish::Nothing;
@@ -416,6 +415,7 @@ impl Notifier {
             self.forget(slot, bench.wheel);
             return Wish::Nothing;
         };
+        crate::events::given_up(&live.row.resource, &live.row.dialog.call_id);
         live.ending = Some(Ending::Gone);
         live.is_frozen = true;
         Wish::Remove(slot, actor)

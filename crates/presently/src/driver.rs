@@ -266,6 +266,7 @@ impl Pool {
             balancer: self.host.balancer().map(|balancer| *balancer.counters()),
             servers: servers.collect(),
             host: *self.host.counters(),
+            operations_in_flight: self.host.in_flight(),
             links: *self.sockets.links.counters(),
             oob_datagrams_unsent: self.sockets.oob.unsent(),
             store_lock: Arc::clone(&self.store_lock),

@@ -27,7 +27,7 @@ use presently_balancer::{Balancer, Domains};
 use presently_oob::Links;
 use presently_pool::{Member, MemberId, Membership};
 use presently_presence::{Expires, Server};
-use presently_sip::{Framing, Index, MacKey, Moment, Now};
+use presently_sip::{Framing, Index, MacKey, Moment, Now, Spans};
 use presently_store::{Completion, Operation, Store, Ticket};
 
 use self::beat::Beat;
@@ -54,6 +54,8 @@ pub struct Host {
     counters: Counters,
     /// Operations the machines wait for.
     in_flight: usize,
+    /// The operation whose time is taken at present.
+    timed: Option<(Ticket, Moment)>,
     last_turn: Moment,
     /// Until when what arrives may have lain in a socket while the process stood still.
     past_until: Moment,
@@ -97,6 +99,8 @@ pub struct Counters {
     pub beats: u64,
     pub turns_held_back: u64,
     pub turns_dropped: u64,
+    /// From an operation that is given to the store to its completion, one of them at a time.
+    pub store_spans: Spans,
 }
 
 impl Host {
@@ -119,6 +123,7 @@ impl Host {
             holds_back: false,
             counters: Counters::default(),
             in_flight: 0,
+            timed: None,
             last_turn: now.moment,
             past_until: Moment::default(),
             is_fenced: false,

@@ -1,6 +1,7 @@
 //! Every metric of the program, by name: `<crate>_<noun>_<unit>`, read from one [`Snapshot`].
 
 mod flows;
+mod spans;
 mod tables;
 
 use std::fmt;
@@ -29,6 +30,8 @@ pub struct Snapshot {
     pub servers: Vec<ServerSnapshot>,
     /// The loop.
     pub host: host::Counters,
+    /// Operations given to the store and not finished.
+    pub operations_in_flight: usize,
     /// The links to members of other processes.
     pub links: LinkCounters,
     /// Out-of-band datagrams that could not be sent.
@@ -106,6 +109,7 @@ impl Collector for Snapshot {
         for (name, help, read) in gauges {
             write_gauges(&mut encoder, name, help, servers, read)?;
         }
+        spans::write(&mut encoder, self)?;
         write_gauge(&mut encoder, self)
     }
 }
@@ -172,6 +176,11 @@ fn write_gauge(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Result<()
             "host_clock_stepped_seconds",
             "By how much the system's clock was set since the start",
             now.stepped_secs,
+        ),
+        (
+            "host_operations_in_flight",
+            "Operations the store has not finished",
+            i64::try_from(now.operations_in_flight).unwrap_or(i64::MAX),
         ),
         (
             "pool_ready",

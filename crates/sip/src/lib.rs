@@ -15,6 +15,7 @@ pub mod fuzz;
 mod mac;
 mod message;
 mod put;
+mod spans;
 mod text;
 mod time;
 pub mod transaction;
@@ -31,6 +32,7 @@ pub use mac::{MacKey, request_key};
 pub use message::{
     BUFFER_MAX, Defect, Edits, Framing, Index, Message, Method, Name, ReadError, Start, Stream,
 };
+pub use spans::Spans;
 pub use time::{Moment, Now, WallTime};
 pub use uri::{Host, InvalidUri, Scheme, Uri};
 pub use value::{CSeq, EntityTag, InvalidEntityTag, NameAddr, Params, Via};

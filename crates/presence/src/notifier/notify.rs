@@ -11,6 +11,7 @@ use super::resource::Resource;
 use super::{Bench, Live, SubscriptionSlot};
 use crate::ToBalancer;
 use crate::branch::{Branch, Purpose};
+use crate::events;
 
 /// Begins a NOTIFY with the newest state.
 pub(super) fn send(
@@ -44,6 +45,13 @@ pub(super) fn send(
         is_last: live.ending.is_some(),
     });
     bench.counters.notifies_sent += 1;
+    let row = &live.row;
+    events::notified(
+        &row.resource,
+        live.sent,
+        &row.dialog.call_id,
+        live.cseq(live.n),
+    );
     resend(slot, live, bench);
 }
 

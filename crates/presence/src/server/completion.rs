@@ -12,6 +12,7 @@ use super::{Server, others};
 use crate::Outputs;
 use crate::actor::State;
 use crate::answer::Refusal;
+use crate::events;
 use crate::held::Held;
 use crate::notifier::Entrance;
 use crate::plan::{Fate, Plan, RELEASE_AFTER};
@@ -175,6 +176,7 @@ impl Server {
     /// with no datagram; every other server of a watcher by one wake.
     fn spread(&mut self, now: Now, document: &Arc<Document>, written: &Written, out: &mut Outputs) {
         self.counters.documents_written += 1;
+        events::written(&written.resource, written.version, written.servers.len());
         for server in others(&written.servers, self.me.member) {
             self.counters.wakes_sent += 1;
             let wake = Wake {
@@ -382,7 +384,10 @@ impl Server {
 
     /// Keeps a final answer for repeats and sends it.
     fn finish(&mut self, now: Now, held: &Held, start: usize, out: &mut Outputs) {
+        let span = now.moment.since(held.arrived);
+        self.counters.answer_spans.add(span);
         if let Some(answer) = out.text.get(start..) {
+            events::answered(held, answer);
             self.transactions.answer(now.moment, held.key, answer);
         }
         self.reply(now, &held.passage, start, out);

@@ -9,6 +9,7 @@ use presently_store::{Activated, Change, Operation, Outcome, Refused};
 use super::mute::GRACE;
 use super::{Asked, Server, TRY_AGAIN, Timer};
 use crate::actor::{Actor, State};
+use crate::events;
 use crate::held::Held;
 use crate::notifier::{Entrance, SubscriptionSlot};
 use crate::plan::{self, Fate, Plan, RELEASE_AFTER};
@@ -69,6 +70,7 @@ impl Server {
         actor.epoch = found.epoch;
         actor.activation = found.activation;
         actor.state = State::Idle;
+        events::activated(&actor.aor, found.epoch.0, found.subscriptions.len());
         let absent = actor.absent.take();
         let round = absent.unwrap_or_else(|| self.notifier.settling.oldest());
         actor.bindings = found.bindings;

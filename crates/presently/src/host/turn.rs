@@ -26,7 +26,7 @@ impl Host {
             self.pass(now);
             self.tell_handed_over(now);
             self.tell_flows_gone();
-            self.submit();
+            self.submit(now);
             let mut done = std::mem::take(&mut self.done);
             let polled = self.store.poll(context, &mut done);
             for completion in done.drain(..) {
@@ -217,7 +217,7 @@ impl Host {
     }
 
     /// Gathers what the machines ask of the store into one batch.
-    fn submit(&mut self) {
+    fn submit(&mut self, now: Now) {
         if let Some(hosted) = &mut self.balancer {
             let operations = hosted.out.operations.drain(..);
             self.batch.extend(
@@ -238,6 +238,8 @@ impl Host {
         }
         let is_waited_for = |(ticket, _): &&(Ticket, _)| ticket.0 >> OWNER_SHIFT != HOST;
         self.in_flight += self.batch.iter().filter(is_waited_for).count();
+        let last = self.batch.last().map(|(ticket, _)| *ticket);
+        self.timed = self.timed.or(last.map(|ticket| (ticket, now.moment)));
         self.counters.batches += 1;
         self.counters.operations += u64::try_from(self.batch.len()).unwrap_or_default();
         self.store.submit(&mut self.batch);
@@ -246,6 +248,12 @@ impl Host {
     fn complete(&mut self, now: Now, completion: Completion) {
         if completion.result.is_err() {
             self.counters.completions_refused += 1;
+        }
+        if let Some((_, asked)) = self
+            .timed
+            .take_if(|(ticket, _)| *ticket == completion.ticket)
+        {
+            self.counters.store_spans.add(now.moment.since(asked));
         }
         let owner = completion.ticket.0 >> OWNER_SHIFT;
         if owner != HOST {
