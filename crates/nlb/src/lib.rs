@@ -5,8 +5,16 @@
 //! without sockets or clocks; the proxy that carries the bytes is a driver beside it. Between them
 //! stand [`Entering`], [`Verdict`] and [`Traffic`].
 
+mod guard;
 mod path;
+mod presence;
+mod sent;
+mod servers;
 mod traffic;
 
+pub use guard::{Closure, Guard, GuardLimits};
 pub use path::{CutReason, Entering, PathId, PathKind, Refusal, ServerName, Verdict};
+pub use presence::{Presence, State, Tuple};
+pub use sent::{Sent, ServerClock};
+pub use servers::{Choice, Queue, SERVERS_MAX, Server, Servers, SessionId, Standing};
 pub use traffic::{Moved, Traffic};
