@@ -2,7 +2,7 @@
 //!
 //! An [`Operation`] is one transaction; [`Store::submit`] takes a turn's batch and never blocks,
 //! [`Store::poll`] gives back [`Completion`]s. Rows ([`Binding`], [`Publication`],
-//! [`Subscription`], [`Document`]) are plain values. Back ends are features: `sqlite` (a file, or
+//! [`Subscription`], [`Document`], [`Session`]) are plain values. Back ends are features: `sqlite` (a file, or
 //! in memory for simulation). Whoever adds one runs `battery::run` (feature `battery`).
 
 #[cfg(feature = "battery")]
@@ -15,12 +15,12 @@ pub mod sqlite;
 use std::task::{Context, Poll};
 
 pub use operation::{
-    Activated, Change, ClientState, Mark, Operation, Outcome, PoolStatus, REPEAT_WINDOW, Swept,
-    TAKEN_AT_ONCE, Written,
+    Activated, BOUND_AT_ONCE, Change, ClientState, Mark, Operation, Outcome, PoolStatus,
+    REPEAT_WINDOW, SESSIONS_AT_ONCE, Swept, TAKEN_AT_ONCE, Written,
 };
 pub use row::{
-    Answer, Binding, BindingKey, DialogId, Document, Publication, Repeat, RequestKey, Subscription,
-    SubscriptionKey, SubscriptionState,
+    Answer, Binding, BindingKey, DialogId, Document, Publication, Repeat, RequestKey, Session,
+    SessionState, Subscription, SubscriptionKey, SubscriptionState,
 };
 
 /// Durable state shared by every member of the pool.

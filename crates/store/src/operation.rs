@@ -1,6 +1,6 @@
 //! Operations, each a whole transaction, and what comes of them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +11,16 @@ use presently_pool::{
 };
 use presently_sip::{Aor, EntityTag, WallTime};
 
-use crate::{Binding, BindingKey, Document, Publication, Repeat, Subscription, SubscriptionKey};
+use crate::{
+    Binding, BindingKey, Document, Publication, Repeat, Session, Subscription, SubscriptionKey,
+};
 
 /// One transaction. `by` is the asker's life: all but `Join` and the reads for people are refused
 /// with `Fenced` when it is not the member's present incarnation.
+///
+/// An nlb is no member of the pool. What it asks (`BoundAt`, `KeepSession`, `PurgeSession`,
+/// `Sessions`) names no life and is not fenced: its rows are under its own name, and end by their
+/// leases when it does.
 #[derive(Clone, Debug)]
 pub enum Operation {
     /// Takes a fresh epoch for a client that is assigned to `by`, raises its activation count, and
@@ -46,7 +52,8 @@ pub enum Operation {
         client: ClientId,
     },
     /// Raises the member's beat, writes its settled counter and reads the table of members.
-    /// → [`Outcome::Beaten`]. Also purges tombstones that are over, bounded.
+    /// → [`Outcome::Beaten`]. Also purges tombstones and sessions that are over, bounded; a client
+    /// of which nothing else lives is released with its session.
     ///
     /// With a settled counter the clients whose epoch is not above it are its own for good: what
     /// an earlier server had told them is forgotten (see [`Activated::told`]).
@@ -56,6 +63,14 @@ pub enum Operation {
         /// The counter up to which everything it must tell is told or owed.
         settled: Option<u64>,
         /// The time, for tombstones.
+        now: WallTime,
+    },
+    /// The clients with a phone whose flow comes from `ip`, each once, [`BOUND_AT_ONCE`] at the
+    /// most. → [`Outcome::Clients`].
+    BoundAt {
+        /// The far address, without a port. An IPv4 address finds flows over either kind of socket.
+        ip: IpAddr,
+        /// The time: a binding that has expired is left out.
         now: WallTime,
     },
     /// One write of one client's actor: all of `changes`, in order, under the client's epoch; then,
@@ -126,6 +141,9 @@ pub enum Operation {
         /// Random bytes for the pool's key, used only when there is none yet.
         seed: [u8; 16],
     },
+    /// Puts a session: one row for each user and nlb. While its lease lasts, its user's assignment
+    /// is not released. → [`Outcome::Done`].
+    KeepSession(Box<Session>),
     /// Says good-bye: no new clients; those it has stay. → [`Outcome::Done`].
     Leave {
         /// Who.
@@ -139,6 +157,16 @@ pub enum Operation {
         /// Which, and what they are now.
         marks: Vec<Mark>,
     },
+    /// Removes a session. When nothing of the user is left, its assignment is released as in
+    /// [`Operation::Commit`]. → [`Outcome::Purged`].
+    PurgeSession {
+        /// Whose.
+        user: Aor,
+        /// Held by which nlb.
+        nlb: Arc<str>,
+        /// Until when a released row stays.
+        release_at: WallTime,
+    },
     /// Moves a client to `to` under a fresh epoch, if it still has `from` under `epoch`
     /// (compare-and-set) and `to` takes clients. → [`Outcome::Assigned`] with what holds
     /// afterwards.
@@ -151,6 +179,14 @@ pub enum Operation {
         epoch: Epoch,
         /// To which server; `None` takes the emptiest of the others.
         to: Option<MemberId>,
+    },
+    /// A page of an nlb's sessions, in the order of their users and [`SESSIONS_AT_ONCE`] at the
+    /// most; those whose lease is over too. → [`Outcome::Sessions`]; an empty page is the end.
+    Sessions {
+        /// Whose.
+        nlb: Arc<str>,
+        /// The last user of the page before; `None` for the first page.
+        after: Option<Aor>,
     },
     /// Everything of one client, for people. → [`Outcome::Client`].
     Show {
@@ -267,6 +303,8 @@ pub enum Outcome {
     },
     /// See [`Operation::Show`].
     Client(Option<Box<ClientState>>),
+    /// See [`Operation::BoundAt`].
+    Clients(Vec<Aor>),
     /// See [`Operation::Commit`].
     Committed {
         /// One for each `WriteDocument`, in order.
@@ -295,6 +333,13 @@ pub enum Outcome {
         /// Every member that has not left, and those that have with clients still assigned.
         members: Vec<Member>,
     },
+    /// See [`Operation::PurgeSession`].
+    Purged {
+        /// Whether the assignment was released.
+        released: bool,
+    },
+    /// See [`Operation::Sessions`].
+    Sessions(Vec<Session>),
     /// See [`Operation::Status`].
     Status(Box<PoolStatus>),
     /// See [`Operation::Sweep`].
@@ -387,6 +432,12 @@ pub struct PoolStatus {
     /// The store's counter.
     pub counter: u64,
 }
+
+/// Clients that one `BoundAt` tells of: more users behind one address are told apart by other means.
+pub const BOUND_AT_ONCE: usize = 32;
+
+/// Sessions on one page of `Sessions`: a millisecond's reading.
+pub const SESSIONS_AT_ONCE: usize = 500;
 
 /// Clients that one `TakeOver` moves: some milliseconds, so that others' writes go in between.
 pub const TAKEN_AT_ONCE: usize = 500;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use presently_pool::{FlowToken, ResourceId, Version};
-use presently_sip::{EntityTag, WallTime};
+use presently_sip::{Aor, EntityTag, WallTime};
 
 /// Which request was done: a keyed hash of Call-ID, From tag, From and To URI, CSeq number and
 /// method. Equal keys are one request, repeated.
@@ -182,4 +182,45 @@ impl Subscription {
             event_id: self.event_id.clone(),
         }
     }
+}
+
+/// How a session of an nlb stands.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum SessionState {
+    /// Its user has left: what it holds at the presence server is being given back.
+    Releasing,
+    /// Its user was asked to come back.
+    Resuming,
+    /// Its user has access.
+    Serving,
+}
+
+/// What an nlb remembers of one user it serves: its presence record, and what it needs to go on
+/// after a restart. Each text is kept as the nlb wrote it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Session {
+    /// Whom it serves.
+    pub user: Aor,
+    /// Which nlb does, by its configured name.
+    pub nlb: Arc<str>,
+    /// The session's UUID.
+    pub uuid: Arc<str>,
+    /// The address of record under which the nlb acts for this user.
+    pub handle: Aor,
+    /// The application server.
+    pub server: Arc<str>,
+    /// How it stands.
+    pub state: SessionState,
+    /// When it began.
+    pub since: WallTime,
+    /// What was last notified about the user, in words of the nlb's own.
+    pub presence: Arc<str>,
+    /// When that was sent; `None` before the first one.
+    pub sent: Option<WallTime>,
+    /// What is needed to go on in the subscription's dialog; empty without one.
+    pub feed: Arc<str>,
+    /// The entity-tag of the announcement, if it stands.
+    pub tag: Option<EntityTag>,
+    /// The end of its lease: later the row counts for nothing, and any member clears it away.
+    pub until: WallTime,
 }

@@ -25,6 +25,7 @@ mod queue;
 mod read;
 mod rows;
 mod schema;
+mod session;
 mod takeover;
 mod text;
 mod threaded;

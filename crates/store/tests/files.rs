@@ -110,7 +110,7 @@ fn a_store_to_which_a_later_release_has_added_is_used() {
             Ok((row.get(0)?, row.get(1)?))
         })
         .unwrap();
-    assert_eq!((steps, later), (3, 7), "nothing of it was undone");
+    assert_eq!((steps, later), (4, 7), "nothing of it was undone");
 }
 
 #[test]
@@ -122,6 +122,11 @@ fn a_store_of_the_first_release_is_brought_on_and_keeps_what_it_has() {
     drop(store);
     let connection = Connection::open(place.path()).unwrap();
     let first = "DROP TABLE schema;
+        DROP INDEX bindings_by_ip; DROP INDEX sessions_by_nlb; DROP INDEX sessions_by_end;
+        ALTER TABLE bindings DROP COLUMN ip;
+        ALTER TABLE sessions DROP COLUMN handle; ALTER TABLE sessions DROP COLUMN presence;
+        ALTER TABLE sessions DROP COLUMN sent; ALTER TABLE sessions DROP COLUMN feed;
+        ALTER TABLE sessions DROP COLUMN tag; ALTER TABLE sessions DROP COLUMN until;
         DROP INDEX clients_untold; DROP INDEX clients_by_epoch;
         ALTER TABLE clients DROP COLUMN told;
         ALTER TABLE members DROP COLUMN draining;

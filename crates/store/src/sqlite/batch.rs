@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::rows::int;
 use super::writer::Failure;
-use super::{client, commit, member, read, takeover};
+use super::{client, commit, member, read, session, takeover};
 use crate::{Operation, Outcome, Refused};
 
 /// The counter and the members as the database has them, and what of them is still to be written.
@@ -61,8 +61,14 @@ impl<'c> Batch<'c> {
             Operation::Drain { name, is_draining } => member::drain(self, name, *is_draining),
             Operation::End { by, member, beat } => takeover::end(self, *by, *member, *beat),
             Operation::Join { .. } => member::join(self, operation),
+            Operation::KeepSession(session) => session::keep(self, session),
             Operation::Leave { by } => member::leave(self, *by),
             Operation::Owe { by, marks } => commit::owe(self, *by, marks),
+            Operation::PurgeSession {
+                user,
+                nlb,
+                release_at,
+            } => session::purge(self, user, nlb, *release_at),
             Operation::Reassign {
                 client,
                 from,
@@ -70,8 +76,10 @@ impl<'c> Batch<'c> {
                 to,
             } => client::reassign(self, client, (*from, *epoch), *to),
             Operation::TakeOver { by, from } => takeover::take_over(self, *by, *from),
-            Operation::Documents { .. }
+            Operation::BoundAt { .. }
+            | Operation::Documents { .. }
             | Operation::Find { .. }
+            | Operation::Sessions { .. }
             | Operation::Show { .. }
             | Operation::Status
             | Operation::Sweep { .. } => {

@@ -8,7 +8,7 @@ use super::batch::{self, Batch};
 use super::read;
 use super::rows::{Cells, int};
 use super::writer::Failure;
-use crate::{Activated, Outcome, Refused};
+use crate::{Activated, Outcome, REPEAT_WINDOW, Refused};
 
 /// A row of `clients`.
 struct Row {
@@ -165,8 +165,8 @@ pub(super) fn is_owned(
     Ok(row == Some((server.0, epoch.0)))
 }
 
-/// Makes the row a tombstone until `release_at` if nothing of the client lives; says whether it
-/// did.
+/// Makes the row a tombstone until `release_at`, 64·T1 from now, if nothing of the client lives;
+/// says whether it did. A session lives while its lease lasts.
 pub(super) fn release(
     batch: &mut Batch<'_>,
     client: ClientId,
@@ -177,11 +177,14 @@ pub(super) fn release(
         AND NOT EXISTS (SELECT 1 FROM bindings WHERE client = ?1)
         AND NOT EXISTS (SELECT 1 FROM subscriptions WHERE client = ?1)
         AND NOT EXISTS (SELECT 1 FROM publications WHERE client = ?1)
-        AND NOT EXISTS (SELECT 1 FROM sessions WHERE user = clients.aor)";
-    let changed = batch
-        .connection
-        .prepare_cached(sql)?
-        .execute([int(client.0), int(release_at.0)])?;
+        AND NOT EXISTS (SELECT 1 FROM sessions WHERE user = clients.aor AND until > ?3)";
+    let window_micros = REPEAT_WINDOW.as_secs() * 1_000_000;
+    let now = int(release_at.0.saturating_sub(window_micros));
+    let changed =
+        batch
+            .connection
+            .prepare_cached(sql)?
+            .execute([int(client.0), int(release_at.0), now])?;
     if changed > 0 {
         batch.count_out(server);
     }

@@ -6,8 +6,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::batch::Batch;
 use super::rows::{Cells, int};
-use super::text;
 use super::writer::Failure;
+use super::{session, text};
 use crate::{Operation, Outcome, Refused};
 
 /// [`Operation::Join`].
@@ -88,6 +88,7 @@ pub(super) fn beat(
     if let Some(settled) = settled {
         forget_told(batch.connection, by.member, settled)?;
     }
+    session::purge_over(batch, now, MAX_PURGED)?;
     purge(batch.connection, now)?;
     Ok(Outcome::Beaten {
         beat,

@@ -12,6 +12,7 @@ use super::rows::{
     self, Cells, binding_columns, document_columns, int, member_columns, publication_columns,
     repeat_columns, subscription_columns,
 };
+use super::session;
 use super::writer::Failure;
 use crate::{
     Activated, Binding, ClientState, Document, Operation, Outcome, PoolStatus, Publication,
@@ -22,8 +23,10 @@ use crate::{
 pub(super) fn is_read(operation: &Operation) -> bool {
     matches!(
         operation,
-        Operation::Documents { .. }
+        Operation::BoundAt { .. }
+            | Operation::Documents { .. }
             | Operation::Find { .. }
+            | Operation::Sessions { .. }
             | Operation::Show { .. }
             | Operation::Status
             | Operation::Sweep { .. }
@@ -36,10 +39,16 @@ pub(super) fn perform(
     operation: &Operation,
 ) -> Option<Result<Outcome, Failure>> {
     let outcome = match operation {
+        Operation::BoundAt { ip, now } => {
+            session::bound_at(connection, *ip, *now).map(Outcome::Clients)
+        }
         Operation::Documents { resources } => {
             documents(connection, resources).map(Outcome::Documents)
         }
         Operation::Find { client } => find(connection, *client).map(Outcome::Found),
+        Operation::Sessions { nlb, after } => {
+            session::page(connection, nlb, after.as_ref()).map(Outcome::Sessions)
+        }
         Operation::Show { client } => show(connection, client).map(Outcome::Client),
         Operation::Status => status(connection).map(Outcome::Status),
         Operation::Sweep { by, since } => {
@@ -357,7 +366,7 @@ fn clients(
 }
 
 /// All rows of a query.
-fn all<T>(
+pub(super) fn all<T>(
     connection: &Connection,
     sql: &str,
     params: impl Params,

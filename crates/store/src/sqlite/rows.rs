@@ -12,7 +12,8 @@ use rusqlite::types::{FromSql, Type};
 
 use super::text;
 use crate::{
-    Answer, Binding, BindingKey, DialogId, Document, Publication, Repeat, RequestKey, Subscription,
+    Answer, Binding, BindingKey, DialogId, Document, Publication, Repeat, RequestKey, Session,
+    Subscription,
 };
 
 /// For [`binding`].
@@ -52,6 +53,13 @@ macro_rules! repeat_columns {
     };
 }
 
+/// For [`session`].
+macro_rules! session_columns {
+    () => {
+        "user, nlb, uuid, handle, server, state, since, presence, sent, feed, tag, until"
+    };
+}
+
 /// For [`subscription`].
 macro_rules! subscription_columns {
     () => {
@@ -64,7 +72,7 @@ macro_rules! subscription_columns {
 
 pub(super) use {
     binding_columns, document_columns, member_columns, publication_columns, repeat_columns,
-    subscription_columns,
+    session_columns, subscription_columns,
 };
 
 /// The cells of one row, taken from left to right.
@@ -96,6 +104,16 @@ impl<'a, 'stmt> Cells<'a, 'stmt> {
     /// The next cell, a time.
     pub(super) fn time(&mut self) -> rusqlite::Result<WallTime> {
         self.number().map(WallTime)
+    }
+
+    /// The next cell, a time if there is one.
+    fn maybe_time(&mut self) -> rusqlite::Result<Option<WallTime>> {
+        let time: Option<i64> = self.take()?;
+        let time = time.map(|time| {
+            u64::try_from(time)
+                .map_err(|_| rusqlite::Error::IntegralValueOutOfRange(self.next, time))
+        });
+        Ok(time.transpose()?.map(WallTime))
     }
 
     /// The next cell, a text of which `read` makes a value.
@@ -217,6 +235,25 @@ pub(super) fn publication(row: &Row<'_>) -> rusqlite::Result<Publication> {
 /// A row of `repeats`.
 pub(super) fn repeat(row: &Row<'_>) -> rusqlite::Result<Repeat> {
     Cells::new(row).repeat()
+}
+
+/// A row of `sessions`.
+pub(super) fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
+    let mut cells = Cells::new(row);
+    Ok(Session {
+        user: cells.aor()?,
+        nlb: cells.take()?,
+        uuid: cells.take()?,
+        handle: cells.aor()?,
+        server: cells.take()?,
+        state: cells.read(text::read_session_state)?,
+        since: cells.time()?,
+        presence: cells.take()?,
+        sent: cells.maybe_time()?,
+        feed: cells.take()?,
+        tag: cells.maybe(|text| EntityTag::from_str(text).ok())?,
+        until: cells.time()?,
+    })
 }
 
 /// A row of `subscriptions` joined to its resource, and the cells after it.

@@ -8,7 +8,7 @@ use super::OpenError;
 const APPLICATION: i64 = 0x7072_6573;
 
 /// Step n brings a store that has n steps to n + 1. A step that has been released is never edited.
-const STEPS: [&str; 2] = [FIRST, TAKEOVER];
+const STEPS: [&str; 3] = [FIRST, TAKEOVER, SESSIONS];
 
 /// What `PRAGMA user_version` says: how many steps a program must know to use the store. A step
 /// that only adds (a table, an index, a column with a default) leaves it as it is, so that
@@ -194,6 +194,28 @@ ALTER TABLE members ADD COLUMN draining INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE clients ADD COLUMN told INTEGER;
 CREATE INDEX clients_untold ON clients (server) WHERE told IS NOT NULL;
 CREATE INDEX clients_by_epoch ON clients (epoch);
+";
+
+/// What an nlb remembers beside the first columns of its sessions, and how it finds a phone by the
+/// address it comes from; an addition.
+///
+/// `bindings.ip` is made of the flow by SQLite itself, so it is right also where a program that
+/// does not know it wrote the row. Without its digits and spaces at the end a flow is
+/// `1 udp 0 192.0.2.7:`, and `[2001:db8::1]:` in the last word over IPv6.
+const SESSIONS: &str = "
+ALTER TABLE sessions ADD COLUMN handle TEXT NOT NULL DEFAULT '';
+ALTER TABLE sessions ADD COLUMN presence TEXT NOT NULL DEFAULT '';
+ALTER TABLE sessions ADD COLUMN sent INTEGER;
+ALTER TABLE sessions ADD COLUMN feed TEXT NOT NULL DEFAULT '';
+ALTER TABLE sessions ADD COLUMN tag TEXT;
+-- until: the end of the nlb's lease
+ALTER TABLE sessions ADD COLUMN until INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX sessions_by_nlb ON sessions (nlb, user);
+CREATE INDEX sessions_by_end ON sessions (until);
+
+ALTER TABLE bindings ADD COLUMN ip TEXT AS (rtrim(substr(ltrim(substr(ltrim(
+    rtrim(flow, '0123456789 '), '0123456789'), 6), '0123456789'), 2), ':'));
+CREATE INDEX bindings_by_ip ON bindings (ip);
 ";
 
 /// Brings the store to the newest version, in one transaction that other processes wait for. A

@@ -1,12 +1,13 @@
 //! Values that have one text each in the store: flows, lists, addresses, and the words of enums.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use presently_pool::{FlowToken, MemberId, MemberState, Role};
 use presently_sip::{Flow, Protocol};
 
-use crate::SubscriptionState;
+use crate::{SessionState, SubscriptionState};
 
 /// `balancer protocol listener remote slot generation`, one space between: `1 udp 0 192.0.2.7:5060
 /// 0 0`.
@@ -43,6 +44,15 @@ pub(super) fn read_flow(text: &str) -> Option<FlowToken> {
         },
     };
     words.next().is_none().then_some(token)
+}
+
+/// The host that [`flow`] writes for a far end at `ip`: over a socket of its own kind, and over one
+/// of the other kind. The column `ip` of `bindings` holds it.
+pub(super) fn flow_hosts(ip: IpAddr) -> [String; 2] {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => [ip.to_string(), format!("[{}]", ip.to_ipv6_mapped())],
+        IpAddr::V6(ip) => [format!("[{ip}]"), String::new()],
+    }
 }
 
 /// A list of texts as netstrings (`3:abc,`), because any character may stand in one.
@@ -98,6 +108,25 @@ pub(super) fn read_member_state(text: &str) -> Option<MemberState> {
         "alive" => Some(MemberState::Alive),
         "ended" => Some(MemberState::Ended),
         "left" => Some(MemberState::Left),
+        _ => None,
+    }
+}
+
+/// The word of a session's state.
+pub(super) fn session_state(state: SessionState) -> &'static str {
+    match state {
+        SessionState::Releasing => "releasing",
+        SessionState::Resuming => "resuming",
+        SessionState::Serving => "serving",
+    }
+}
+
+/// Reads what [`session_state`] wrote.
+pub(super) fn read_session_state(text: &str) -> Option<SessionState> {
+    match text {
+        "releasing" => Some(SessionState::Releasing),
+        "resuming" => Some(SessionState::Resuming),
+        "serving" => Some(SessionState::Serving),
         _ => None,
     }
 }
