@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use presently_sip::{
-    Aor, Framing, Index, Message, Method, Moment, Name, Now, Protocol, ReadError, Start,
+    Aor, EntityTag, Framing, Index, Message, Method, Moment, Name, Now, Protocol, ReadError, Start,
 };
 
 use crate::agenda::Timer;
@@ -16,7 +16,7 @@ use crate::publication::Publication;
 use crate::registration::Registration;
 use crate::subscription::Subscription;
 use crate::tokens::number_of_tag;
-use crate::{Config, Event, Outputs, Quirk, RequestId, Subject, SubscriptionId};
+use crate::{Config, Event, Outputs, Quirk, RequestId, SavedFeed, Subject, SubscriptionId};
 
 /// One phone: one address of record, one flow to the pool.
 ///
@@ -81,6 +81,16 @@ impl Agent {
         self.schedule(Subject::Publication(package));
     }
 
+    /// The pool holds a document for `package` under `etag` already, published before a restart:
+    /// [`Agent::publish`], to be called next, puts its document in the place of that one
+    /// (RFC 3903 §4.1). One that the pool has lost (412) is published anew.
+    pub fn resume_publication(&mut self, package: &str, etag: EntityTag) {
+        let package: Arc<str> = package.into();
+        let publication = self.publications.entry(Arc::clone(&package));
+        let publication = publication.or_insert_with(|| Publication::new(package));
+        publication.resume(etag);
+    }
+
     /// Refreshes the publication for `package` now, not only before it expires.
     pub fn refresh_publication(&mut self, now: Now, package: &str, out: &mut Outputs) {
         if let Some(publication) = self.publications.get_mut(package) {
@@ -130,7 +140,45 @@ impl Agent {
         self.subscribe(now, target, package, 0, accept, out)
     }
 
-    /// Ends a subscription; one that is over already is left alone.
+    /// What is needed to go on with a subscription after a restart: to be asked for again after
+    /// each NOTIFY and refresh. `None` without a dialog in which a NOTIFY has come.
+    pub fn saved(&self, id: SubscriptionId) -> Option<SavedFeed> {
+        self.subscriptions.get(&id)?.saved()
+    }
+
+    /// Goes on with a saved subscription for `expires_secs`: refreshes it in its dialog at once,
+    /// and the NOTIFY that follows tells the present state. A pool that has lost the dialog (481)
+    /// makes it begin anew, as one whose number the agent uses already does at once.
+    pub fn resume(
+        &mut self,
+        now: Now,
+        saved: &SavedFeed,
+        expires_secs: u32,
+        out: &mut Outputs,
+    ) -> SubscriptionId {
+        let mut id = SubscriptionId(saved.number);
+        let subscription = if self.subscriptions.contains_key(&id) {
+            id = SubscriptionId(self.next_number());
+            let accept = saved.accept.as_str();
+            Subscription::new(
+                id,
+                saved.target.clone(),
+                &saved.package,
+                &[accept],
+                expires_secs,
+            )
+        } else {
+            self.next_id = self.next_id.max(saved.number + 1);
+            Subscription::resumed(id, saved, now.moment, expires_secs)
+        };
+        self.subscriptions.insert(id, subscription);
+        self.with_subscription(id, |it, line| it.turn(now.moment, line, out));
+        id
+    }
+
+    /// Ends a subscription; one that is over already is left alone. The end is told by
+    /// [`Event::SubscriptionEnded`]: with `Unsubscribed` once the NOTIFY that terminates it has
+    /// come, with another reason if it does not come within 64·T1 of the answer.
     pub fn unsubscribe(&mut self, now: Now, id: SubscriptionId, out: &mut Outputs) {
         self.with_subscription(id, |it, line| {
             it.unsubscribe();
@@ -147,16 +195,40 @@ impl Agent {
         body: &[u8],
         out: &mut Outputs,
     ) -> RequestId {
+        self.message_with(now, to, &[], content_type, body, out)
+    }
+
+    /// Sends a MESSAGE with more headers than its own, once. A line break in a value becomes a
+    /// space.
+    pub fn message_with(
+        &mut self,
+        now: Now,
+        to: &Aor,
+        headers: &[(&'static str, &str)],
+        content_type: &str,
+        body: &[u8],
+        out: &mut Outputs,
+    ) -> RequestId {
         let id = RequestId(self.next_number());
+        let headers = headers.iter().map(|&(name, it)| (name, it.to_owned()));
+        let headers = headers.collect();
         let body = Some((content_type, body));
-        self.ask_once(now, Subject::Message(id), "MESSAGE", to, body, out);
+        self.ask_once(
+            now,
+            (Subject::Message(id), "MESSAGE"),
+            to,
+            headers,
+            body,
+            out,
+        );
         id
     }
 
     /// Asks what `to` can do (RFC 3261 §11), once.
     pub fn options(&mut self, now: Now, to: &Aor, out: &mut Outputs) -> RequestId {
         let id = RequestId(self.next_number());
-        self.ask_once(now, Subject::Options(id), "OPTIONS", to, None, out);
+        let what = (Subject::Options(id), "OPTIONS");
+        self.ask_once(now, what, to, Vec::new(), None, out);
         id
     }
 
@@ -245,9 +317,9 @@ impl Agent {
     fn ask_once(
         &mut self,
         now: Now,
-        subject: Subject,
-        method: &'static str,
+        (subject, method): (Subject, &'static str),
         to: &Aor,
+        headers: Vec<(&'static str, String)>,
         body: Option<(&str, &[u8])>,
         out: &mut Outputs,
     ) {
@@ -260,7 +332,7 @@ impl Agent {
             call_id: &self.line.tokens.call_id(),
             cseq: 1,
             routes: None,
-            headers: Vec::new(),
+            headers,
             body,
         };
         self.line.send(now.moment, &ask, out);

@@ -3,7 +3,7 @@
 use presently_sip::{Message, Name, NameAddr};
 
 /// Where in-dialog requests go, and how far the other side's have come.
-#[derive(Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Dialog {
     pub(crate) remote_tag: String,
     /// The remote target: the URI of the last Contact.

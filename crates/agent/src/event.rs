@@ -199,7 +199,8 @@ pub enum SubscriptionState {
 /// Why the dialog of a subscription is over.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Ended {
-    /// A SUBSCRIBE in the dialog got a status that ends it (RFC 6665 §4.1.2.1, §4.2.2).
+    /// A SUBSCRIBE in the dialog got a status that ends it (RFC 6665 §4.1.2.1, §4.2.2); one that
+    /// was to end it, any refusal.
     Refused {
         /// The answer.
         status: u16,
@@ -209,8 +210,11 @@ pub enum Ended {
         /// The reason it gave; empty when it gave none.
         reason: String,
     },
-    /// Nothing was heard in time.
+    /// Nothing was heard in time: no NOTIFY after a SUBSCRIBE, also after one that was to end it,
+    /// or no answer to that one.
     Unanswered,
-    /// We wanted it.
+    /// We wanted it, and there was no dialog to end.
+    Unbegun,
+    /// We wanted it, and the NOTIFY that terminates it has come (RFC 6665 §4.1.2.3).
     Unsubscribed,
 }

@@ -75,6 +75,13 @@ impl Lease {
         self.held_for(now, secs);
     }
 
+    /// Wanted for `secs`, and held already for a time that is not known: due now.
+    pub(crate) fn resume(&mut self, now: Moment, secs: u32) {
+        self.want(secs);
+        self.held_for(now, secs);
+        self.due = Some(now);
+    }
+
     /// The pool says that `secs` remain. Moves nothing for a difference that rounding explains:
     /// many NOTIFYs must not push the refresh towards the end.
     pub(crate) fn remains(&mut self, now: Moment, secs: u32) {

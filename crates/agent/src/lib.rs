@@ -20,6 +20,7 @@ mod pidf;
 mod publication;
 mod quirk;
 mod registration;
+mod saved;
 mod subscription;
 mod tokens;
 
@@ -30,6 +31,7 @@ pub use event::{
 };
 pub use pidf::{pidf, read_pidf};
 pub use quirk::Quirk;
+pub use saved::SavedFeed;
 
 #[cfg(test)]
 mod tests;

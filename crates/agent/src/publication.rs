@@ -43,6 +43,11 @@ impl Publication {
         self.lease.want(expires_secs);
     }
 
+    /// What the pool holds already has this name.
+    pub(crate) fn resume(&mut self, etag: EntityTag) {
+        self.etag.get_or_insert(etag);
+    }
+
     /// Sends what is due. Each kind of PUBLISH is told by two things: whether it names what the
     /// pool holds, and whether it has a body (RFC 3903 §4.1).
     pub(crate) fn turn(&mut self, now: Moment, line: &mut Line, out: &mut Outputs) {

@@ -16,7 +16,9 @@ use presently_sip::{Aor, Message, Moment, Name, Params};
 use crate::dialog::Dialog;
 use crate::lease::{Lease, Refusal, backoff};
 use crate::line::{Answer, Ask, Line};
-use crate::{Ended, Event, Notified, Outputs, Quirk, Subject, SubscriptionId, SubscriptionState};
+use crate::{
+    Ended, Event, Notified, Outputs, Quirk, SavedFeed, Subject, SubscriptionId, SubscriptionState,
+};
 
 /// What the phone wants to be told about one target, in one dialog after another.
 #[derive(Debug)]
@@ -24,7 +26,8 @@ pub(crate) struct Subscription {
     id: SubscriptionId,
     target: Aor,
     package: Arc<str>,
-    accept: Vec<String>,
+    /// The Accept value; empty for none.
+    accept: String,
     is_fetch: bool,
     lease: Lease,
     call_id: String,
@@ -34,6 +37,8 @@ pub(crate) struct Subscription {
     dialog: Option<Dialog>,
     /// A NOTIFY must come before this moment (RFC 6665 §4.1.2.4).
     timer_n: Option<Moment>,
+    /// Whether a NOTIFY came in the present dialog, since it was resumed if it was.
+    is_notified: bool,
     /// When the present dialog was begun.
     began: Moment,
     short_lives: u32,
@@ -55,7 +60,7 @@ impl Subscription {
             id,
             target,
             package: package.into(),
-            accept: accept.iter().map(|&it| it.to_owned()).collect(),
+            accept: accept.join(", "),
             is_fetch: expires_secs == 0,
             lease,
             call_id: String::new(),
@@ -63,10 +68,49 @@ impl Subscription {
             cseq: 0,
             dialog: None,
             timer_n: None,
+            is_notified: false,
             began: Moment::default(),
             short_lives: 0,
             is_over: false,
         }
+    }
+
+    /// Goes on in a saved dialog for `expires_secs`: it is refreshed at once.
+    pub(crate) fn resumed(
+        id: SubscriptionId,
+        saved: &SavedFeed,
+        now: Moment,
+        expires_secs: u32,
+    ) -> Self {
+        let mut lease = Lease::default();
+        lease.resume(now, expires_secs);
+        Self {
+            accept: saved.accept.clone(),
+            lease,
+            call_id: saved.call_id.clone(),
+            local_tag: saved.local_tag.clone(),
+            cseq: saved.cseq.saturating_add(CSEQ_SKIPPED),
+            dialog: Some(saved.dialog.clone()),
+            began: now,
+            ..Self::new(id, saved.target.clone(), &saved.package, &[], expires_secs)
+        }
+    }
+
+    /// What it takes to go on with it; `None` without a dialog in which a NOTIFY has come.
+    pub(crate) fn saved(&self) -> Option<SavedFeed> {
+        let dialog = self.dialog.clone()?;
+        dialog.remote_cseq?;
+        let saved = SavedFeed {
+            number: self.id.0,
+            target: self.target.clone(),
+            package: Arc::clone(&self.package),
+            accept: self.accept.clone(),
+            call_id: self.call_id.clone(),
+            local_tag: self.local_tag.clone(),
+            cseq: self.cseq,
+            dialog,
+        };
+        saved.checked()
     }
 
     /// Not wanted any more.
@@ -100,7 +144,7 @@ impl Subscription {
             return;
         }
         if !self.lease.is_wanted() && self.dialog.is_none() && !(self.is_fetch && self.cseq == 0) {
-            self.end(Ended::Unsubscribed, out);
+            self.end(Ended::Unbegun, out);
             return;
         }
         if self.lease.is_wanted() && self.dialog.is_some() && self.lease.is_over(now) {
@@ -134,7 +178,13 @@ impl Subscription {
                 self.is_over = true;
                 out.events.push(self.failure(&refusal, answer, None));
             }
-            (Some(_), _) if asked_secs == 0 => self.end(Ended::Unsubscribed, out),
+            (Some(_), _) if asked_secs == 0 && answer.is_none() => {
+                self.end(Ended::Unanswered, out);
+            }
+            (Some(refusal), _) if asked_secs == 0 => {
+                let status = refusal.status;
+                self.end(Ended::Refused { status }, out);
+            }
             (Some(refusal), _) if self.dialog.is_some() => {
                 self.on_refused_refresh(now, &refusal, answer, line, out);
             }
@@ -183,6 +233,7 @@ impl Subscription {
         }
         dialog.remote_cseq = Some(cseq.number);
         dialog.refresh_target(notify);
+        self.is_notified = true;
         if self.lease.is_wanted() {
             self.timer_n = None;
         }
@@ -229,11 +280,7 @@ impl Subscription {
             Some(dialog) => dialog.refresh_target(response),
             None => self.dialog = Dialog::of_response(response, &self.target.to_string()),
         }
-        let is_notified = self
-            .dialog
-            .as_ref()
-            .is_some_and(|it| it.remote_cseq.is_some());
-        if asked_secs == 0 || !is_notified {
+        if asked_secs == 0 || !self.is_notified {
             self.timer_n = Some(now.after(TRANSACTION));
         }
         if asked_secs > 0 {
@@ -352,6 +399,7 @@ impl Subscription {
 
     fn start_over(&mut self) {
         self.dialog = None;
+        self.is_notified = false;
         self.timer_n = None;
         self.cseq = 0;
     }
@@ -387,7 +435,7 @@ impl Subscription {
             ("Allow-Events", self.package.to_string()),
         ];
         if !self.accept.is_empty() && !line.has_quirk(Quirk::NoAccept) {
-            headers.push(("Accept", self.accept.join(", ")));
+            headers.push(("Accept", self.accept.clone()));
         }
         let dialog = self.dialog.as_ref();
         Ask {
@@ -461,5 +509,7 @@ fn split(value: &str) -> (&str, Params<'_>) {
     (token.trim(), Params(params))
 }
 
+/// CSeq numbers left out when a dialog is resumed: refreshes that went out after it was saved.
+const CSEQ_SKIPPED: u32 = 256;
 /// A dialog that ended sooner was short.
 const SHORT_LIFE: Duration = Duration::from_secs(10);

@@ -77,7 +77,7 @@ fn kind_of(event: &Event, wants: impl Fn(&SubscriptionId) -> bool) -> Option<Mis
             Ended::Refused { status } => Some(MishapKind::Refused(*status)),
             Ended::Terminated { .. } => Some(MishapKind::Terminated),
             Ended::Unanswered => Some(MishapKind::TimedOut),
-            Ended::Unsubscribed => None,
+            Ended::Unbegun | Ended::Unsubscribed => None,
         },
         Event::TimedOut { what, .. } => match what {
             Subject::Subscription(id) if !wants(id) => None,

@@ -199,9 +199,9 @@ CREATE INDEX clients_by_epoch ON clients (epoch);
 /// What an nlb remembers beside the first columns of its sessions, and how it finds a phone by the
 /// address it comes from; an addition.
 ///
-/// `bindings.ip` is made of the flow by SQLite itself, so it is right also where a program that
-/// does not know it wrote the row. Without its digits and spaces at the end a flow is
-/// `1 udp 0 192.0.2.7:`, and `[2001:db8::1]:` in the last word over IPv6.
+/// `bindings.ip` is made of the flow by the database itself, so it is right also where a program
+/// that does not know it wrote the row. Without the digits and spaces at its end a flow is
+/// `1 udp 0 192.0.2.7:`, and over IPv6 `1 udp 0 [2001:db8::1]:`.
 const SESSIONS: &str = "
 ALTER TABLE sessions ADD COLUMN handle TEXT NOT NULL DEFAULT '';
 ALTER TABLE sessions ADD COLUMN presence TEXT NOT NULL DEFAULT '';
