@@ -5,16 +5,30 @@
 //! without sockets or clocks; the proxy that carries the bytes is a driver beside it. Between them
 //! stand [`Entering`], [`Verdict`] and [`Traffic`].
 
+mod config;
+mod counters;
 mod guard;
+mod input;
+mod nlb;
+mod outputs;
 mod path;
 mod presence;
+mod release;
 mod sent;
 mod servers;
+mod sight;
 mod traffic;
 
+pub use config::{Anonymous, Config, Signs, WhenUnreachable};
+pub use counters::Counters;
 pub use guard::{Closure, Guard, GuardLimits};
+pub use input::Input;
+pub use nlb::Nlb;
+pub use outputs::{Outputs, Step, What, Why};
 pub use path::{CutReason, Entering, PathId, PathKind, Refusal, ServerName, Verdict};
 pub use presence::{Presence, State, Tuple};
+pub use release::Decision;
 pub use sent::{Sent, ServerClock};
 pub use servers::{Choice, Queue, SERVERS_MAX, Server, Servers, SessionId, Standing};
+pub use sight::{Sight, Stage};
 pub use traffic::{Moved, Traffic};
