@@ -1,0 +1,132 @@
+//! What the proxy asks the control loop, and how it learns whom a request speaks for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use hyper::header::HeaderName;
+use hyper::{HeaderMap, Uri};
+use presently_nlb::{Entering, PathId};
+use presently_sip::Aor;
+use tokio::sync::mpsc;
+
+/// One question or report of the proxy.
+#[derive(Debug)]
+pub enum Asked {
+    /// A path wants in, and waits for its verdict.
+    Enter(Box<Entering>),
+    /// A path is over. Said once of each path that entered, whatever the verdict was, and whether
+    /// or not it had come; not of one that was refused.
+    Left {
+        /// Which one.
+        path: PathId,
+    },
+    /// The connection of an admitted path was upgraded: it is a tunnel now.
+    Upgraded {
+        /// Which one.
+        path: PathId,
+    },
+}
+
+/// What all proxy threads ask, in one queue. It is bounded: as many paths may wait as
+/// [`crate::Limits::waiting`] allows, others are refused before they get here; of each path there
+/// are two more reports at most.
+#[derive(Debug)]
+pub struct Questions {
+    queue: mpsc::UnboundedReceiver<Asked>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// The end of the queue that proxy threads hold.
+#[derive(Clone, Debug)]
+pub(crate) struct Asking {
+    queue: mpsc::UnboundedSender<Asked>,
+    waiting: Arc<AtomicUsize>,
+    waiting_max: usize,
+}
+
+impl Questions {
+    pub(crate) fn new(waiting_max: usize) -> (Asking, Self) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let asking = Asking {
+            queue: sender,
+            waiting: Arc::clone(&waiting),
+            waiting_max,
+        };
+        let questions = Self {
+            queue: receiver,
+            waiting,
+        };
+        (asking, questions)
+    }
+
+    /// The next one; `None` once all proxy threads have ended. Cancelling it loses nothing.
+    pub async fn next(&mut self) -> Option<Asked> {
+        let asked = self.queue.recv().await?;
+        self.note(&asked);
+        Some(asked)
+    }
+
+    /// The next one if it is there already.
+    pub fn try_next(&mut self) -> Option<Asked> {
+        let asked = self.queue.try_recv().ok()?;
+        self.note(&asked);
+        Some(asked)
+    }
+
+    fn note(&self, asked: &Asked) {
+        if matches!(asked, Asked::Enter(_)) {
+            self.waiting.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+impl Asking {
+    /// Asks for a path, unless too many wait already.
+    pub(crate) fn enter(&self, entering: Box<Entering>) -> Result<(), Crowded> {
+        if self.waiting.fetch_add(1, Relaxed) >= self.waiting_max {
+            self.waiting.fetch_sub(1, Relaxed);
+            return Err(Crowded);
+        }
+        // A control loop that is gone answers nobody: the path's time ends it.
+        let _ = self.queue.send(Asked::Enter(entering));
+        Ok(())
+    }
+
+    /// Reports something that always finds room.
+    pub(crate) fn report(&self, asked: Asked) {
+        let _ = self.queue.send(asked);
+    }
+}
+
+/// The control loop has as much to answer as is allowed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Crowded;
+
+/// For whom a request speaks.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Who {
+    /// The user; `None` when it names nobody.
+    pub user: Option<Aor>,
+    /// Which of the user's devices, if it says so.
+    pub device: Option<Arc<str>>,
+    /// The UUID it brings along, if it resumes.
+    pub uuid: Option<Box<str>>,
+}
+
+/// Says for whom a request speaks; called by all proxy threads.
+pub trait Identify: Send + Sync + 'static {
+    /// The headers it looks at. While these stay the same on one connection, and the query too if
+    /// it is looked at, it is not asked again.
+    fn headers(&self) -> &[HeaderName];
+
+    /// Whether it looks at the query of the request's target.
+    fn reads_query(&self) -> bool;
+
+    /// For whom this request speaks.
+    fn who(&self, target: &Uri, headers: &HeaderMap) -> Who;
+
+    /// The address of record of a user who is only named: by the first line of raw TCP, or by a
+    /// PROXY header.
+    fn named(&self, name: &str) -> Option<Aor>;
+}
