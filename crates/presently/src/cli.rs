@@ -1,5 +1,7 @@
 //! The command line.
 
+mod nlb;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -7,6 +9,8 @@ use clap::{Args, Parser, Subcommand};
 use presently::Settings;
 use presently::config::{LogLevel, StorePath};
 use presently_sip::Aor;
+
+pub(crate) use self::nlb::{Nlb, NlbCommand, NlbStatus};
 
 /// A SIP/SIMPLE presence pool: many servers behind one SIP address.
 #[derive(Debug, Parser)]
@@ -36,6 +40,8 @@ pub(crate) enum Command {
     Undrain(Undrain),
     /// Shows somebody's messages as they pass running processes
     Trace(Trace),
+    /// Balances users over application servers, and follows their presence
+    Nlb(Nlb),
 }
 
 /// What `serve` is told.
@@ -222,6 +228,26 @@ Messages that name the address in From, To or the Request-URI, whole, with time 
 members of the pool in processes of their own (`link`) too. Credentials are masked. The process must
 have been started with --admin, at an address of loopback.";
 
+const NLB_HELP: &str = "\
+At the least, the file says where the presence server is, where clients come, who they are, and where
+they go; docs/nlb.md has all the keys:
+
+  domain = \"example.com\"
+  presence = \"udp:127.0.0.1:5060\"
+  sip = \"127.0.0.1:5080\"
+  user = [{ header = \"X-User\" }]
+
+  [[listen]]
+  kind = \"http\"
+  address = \"127.0.0.1:8080\"
+
+  [[server]]
+  name = \"a1\"
+  address = \"127.0.0.1:9001\"
+  slots = 100
+
+SIGHUP reads the file again: [[server]] and log_level change at once, the rest needs a restart.";
+
 const SERVE_HELP: &str = "\
 The configuration file has the flags' names as keys, and two that differ:
 
@@ -282,7 +308,8 @@ mod tests {
             "max_secs",
             "jitter_percent",
         ];
-        let table: [(&str, &[&str]); 7] = [
+        let table: [(&str, &[&str]); 8] = [
+            ("nlb", &["--config", "-v", "status", "SIGHUP", "[[server]]"]),
             ("serve", &serve),
             ("watch", &["--pool", "--as", "--json", "--once"]),
             (

@@ -3,6 +3,7 @@
 mod backup;
 mod drain;
 mod limits;
+mod nlb;
 mod phone;
 mod reload;
 mod serve;
@@ -26,6 +27,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     match cli.command {
         Command::Backup(args) => backup::run(&args),
         Command::Drain(args) => drain::drain(&args),
+        Command::Nlb(args) => nlb::run(args),
         Command::Publish(args) => in_runtime(phone::publish(args)),
         Command::Serve(args) => in_runtime(serve::run(*args)),
         Command::Show(args) => show::run(&args),

@@ -21,6 +21,10 @@ use presently_presence::package::Packages;
 
 pub use self::error::ConfigError;
 pub use self::file::FileError;
+#[cfg(test)]
+pub(crate) use self::file::parse;
+pub(crate) use self::file::read_file;
+pub(crate) use self::listen::resolve;
 pub use self::listen::{Advertise, InvalidListen, Listen};
 pub use self::oob::{InvalidOobAddress, OobAddress};
 pub use self::settings::{
@@ -180,7 +184,7 @@ impl MemberConfig {
 }
 
 /// A name stands in a Via as a host, so it is made like one (RFC 3261 §25.1).
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     !name.is_empty()
         && name.len() <= NAME_BYTES_MAX
@@ -235,7 +239,7 @@ const LISTENERS_MAX: usize = 32;
 /// The longest label of a host name.
 const NAME_BYTES_MAX: usize = 63;
 /// The members find each other's ports in the store.
-const ANY_PORT: SocketAddr =
+pub(crate) const ANY_PORT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 #[cfg(test)]

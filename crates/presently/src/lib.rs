@@ -11,6 +11,7 @@ pub mod config;
 mod driver;
 pub mod host;
 pub mod metrics;
+pub mod nlb;
 mod phone;
 mod reading;
 mod running;

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
+
 use super::Settings;
 
 /// Why a configuration file cannot be used.
@@ -38,30 +40,36 @@ impl Settings {
     /// There is no such file, or a key or value in it is not one of a setting: the error names its
     /// line.
     pub fn read(path: &Path) -> Result<Self, FileError> {
-        let file = path.display().to_string();
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(&file, &text),
-            Err(source) => Err(FileError::Unreadable { file, source }),
-        }
+        read_file(path)
     }
+}
 
-    fn parse(file: &str, text: &str) -> Result<Self, FileError> {
-        toml::from_str(text).map_err(|error| {
-            let start = error.span().map_or(0, |span| span.start);
-            let before = text.get(..start).unwrap_or_default();
-            FileError::Invalid {
-                file: file.to_owned(),
-                line: before.matches('\n').count() + 1,
-                // Of several lines the first says it.
-                message: error
-                    .message()
-                    .lines()
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned(),
-            }
-        })
+/// The settings of any kind in the file at `path`.
+pub(crate) fn read_file<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {
+    let file = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(&file, &text),
+        Err(source) => Err(FileError::Unreadable { file, source }),
     }
+}
+
+/// As [`read_file`], of a text that is there already.
+pub(crate) fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, FileError> {
+    toml::from_str(text).map_err(|error| {
+        let start = error.span().map_or(0, |span| span.start);
+        let before = text.get(..start).unwrap_or_default();
+        FileError::Invalid {
+            file: file.to_owned(),
+            line: before.matches('\n').count() + 1,
+            // Of several lines the first says it.
+            message: error
+                .message()
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
+        }
+    })
 }
 
 #[cfg(test)]
@@ -115,7 +123,7 @@ mod tests {
             }),
             flows: Some(FlowsTable { grace_secs: 10 }),
         };
-        assert_eq!(Settings::parse("f", text).unwrap(), expected);
+        assert_eq!(parse::<Settings>("f", text).unwrap(), expected);
     }
 
     #[test]
@@ -131,7 +139,7 @@ mod tests {
             ("servers = \n", "f:1: "),
         ];
         for (text, expected) in table {
-            let error = Settings::parse("f", text).unwrap_err().to_string();
+            let error = parse::<Settings>("f", text).unwrap_err().to_string();
             assert!(error.starts_with(expected), "{error}");
             assert!(!error.contains('\n'), "{error}");
         }

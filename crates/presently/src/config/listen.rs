@@ -120,7 +120,7 @@ impl FromStr for Advertise {
 }
 
 /// The first address of `text`, which is an address and port or a name and port.
-pub(super) fn resolve(text: &str) -> Option<SocketAddr> {
+pub(crate) fn resolve(text: &str) -> Option<SocketAddr> {
     text.parse()
         .ok()
         .or_else(|| text.to_socket_addrs().ok()?.next())

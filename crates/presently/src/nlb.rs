@@ -1,0 +1,13 @@
+//! The nlb as a program: its configuration file, its loop, its admin port.
+
+mod config;
+mod error;
+mod settings;
+
+pub use self::config::Config;
+pub use self::error::ConfigError;
+pub use self::settings::{
+    Address, Anonymous, DecisionTable, GuardTable, HealthTable, InvalidAddress, JwtAlgorithm,
+    JwtSource, JwtWhere, LimitsTable, ListenKind, ListenTable, PresenceAddress, QueueTable,
+    ResumeTable, ServerTable, Settings, Source, TcpUser, TimeoutsTable, WhenUnreachable,
+};

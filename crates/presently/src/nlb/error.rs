@@ -1,0 +1,116 @@
+//! Why settings of an nlb do not fit together, in one line that says what to do.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Settings that do not fit together.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// Every request would be refused.
+    #[error(
+        "listen {address}: without `user` nobody names one there, and anonymous = \"refuse\" \
+         then refuses all"
+    )]
+    AllRefused {
+        /// The listener.
+        address: SocketAddr,
+    },
+    /// A template for addresses of record that gives none, or one and the same to all.
+    #[error("aor = {text:?}: it is a SIP URI with {{user}} in it, as in sip:{{user}}@example.com")]
+    Aor {
+        /// The template.
+        text: String,
+    },
+    /// Nothing else would tell whose connection it is.
+    #[error("listen {address}: user = \"proxy\" needs proxy_protocol = true")]
+    NoProxyHeader {
+        /// The listener.
+        address: SocketAddr,
+    },
+    /// `basic = false` says nothing.
+    #[error("basic = false names no place to look: leave it out")]
+    BasicOff,
+    /// The domain is none.
+    #[error("domain = {text:?}: it is a host name, as in example.com")]
+    Domain {
+        /// What was written.
+        text: String,
+    },
+    /// The key for tokens cannot be read.
+    #[error("the key file {path} cannot be read")]
+    KeyFile {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Anybody could guess it.
+    #[error("the key in {path} has {bytes} bytes: HS256 needs at least {least}")]
+    KeyShort {
+        /// Where.
+        path: PathBuf,
+        /// How long it is.
+        bytes: usize,
+        /// How long it must be.
+        least: usize,
+    },
+    /// A number is not in its range.
+    #[error("{key} must be {least} to {most}")]
+    Range {
+        /// Which.
+        key: &'static str,
+        /// The smallest.
+        least: u64,
+        /// The largest.
+        most: u64,
+    },
+    /// The name cannot stand in a URI.
+    #[error("{what} {name:?}: a name is 1 to 63 letters, digits and inner hyphens")]
+    Name {
+        /// Whose: `name` or `server`.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Nowhere to listen.
+    #[error("no [[listen]]: clients could not reach it")]
+    NoListener,
+    /// Nobody to give access to.
+    #[error("no [[server]]: there is no application server")]
+    NoServer,
+    /// Anybody could write the header.
+    #[error(
+        "listen {address} can be reached from outside, and believes every PROXY header: \
+         name the hosts in proxy_from"
+    )]
+    OpenProxyHeader {
+        /// The listener.
+        address: SocketAddr,
+    },
+    /// The key says nothing for this kind of listener.
+    #[error(
+        "listen {address}: `user` is for kind = \"tcp\"; requests name theirs by the list user"
+    )]
+    TcpUserOfHttp {
+        /// The listener.
+        address: SocketAddr,
+    },
+    /// Two application servers have one name.
+    #[error("two [[server]] are called {name}")]
+    Twice {
+        /// The name.
+        name: String,
+    },
+    /// The presence server could not answer.
+    #[error(
+        "sip = {address}: the presence server answers to this address, so it must be one that \
+         leads here from there"
+    )]
+    Unreachable {
+        /// The address.
+        address: SocketAddr,
+    },
+}
