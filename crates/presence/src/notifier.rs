@@ -119,6 +119,7 @@ impl Notifier {
             sent_in: Round::default(),
             is_marking: false,
             not_before: Moment::default(),
+            is_substitute: false,
             timeouts: 0,
             expires,
             timer: None,
@@ -302,6 +303,7 @@ impl Notifier {
         bench
             .counters
             .notify_ended(status, bench.now.wall.since(in_flight.date));
+        let was_repeated = in_flight.transaction.is_repeated();
         live.in_flight = None;
         live.timeouts = 0;
         if was_last {
@@ -311,12 +313,10 @@ impl Notifier {
         if ends_subscription(status) {
             return self.give_up(slot, bench);
         }
-        if status >= 300 {
-            // Any other refusal does not end it (RFC 6665 §4.2.2): the newest state is tried again
-            // later.
-            let pause = retry_after.map_or(RETRY_AFTER, |secs| Duration::from_secs(secs.into()));
-            live.is_forced = true;
-            live.not_before = now.after(pause.min(RETRY_AFTER_MAX));
+        if status < 300 {
+            live.is_substitute = false;
+        } else {
+            live.on_refusal(now, (status, retry_after), was_repeated);
         }
         let wish = live.wish(slot);
         if status < 300 {
@@ -469,8 +469,6 @@ fn deadline(now: Now, row: &Subscription) -> Moment {
 
 /// The pause after a NOTIFY that failed without ending the subscription.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
-/// The longest pause a phone's Retry-After is obeyed for.
-const RETRY_AFTER_MAX: Duration = Duration::from_mins(10);
 /// NOTIFYs in a row without an answer, 64·T1 each, before a subscription is given up.
 const TIMEOUTS_MAX: u8 = 3;
 

@@ -1,6 +1,7 @@
 //! One subscription in memory: its row, its CSeq, and whether a NOTIFY is due.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use presently_pool::{FlowToken, MemberId, Version};
 use presently_sip::{Flow, Moment, NameAddr, TimerId, Uri};
@@ -9,7 +10,7 @@ use presently_store::Subscription;
 use super::in_flight::InFlight;
 use super::resource::Resource;
 use super::settling::{Round, Settling};
-use super::{SubscriptionSlot, Wish};
+use super::{RETRY_AFTER, SubscriptionSlot, Wish};
 use crate::reach::Reach;
 
 /// A subscription in memory: its row, and where its NOTIFYs stand.
@@ -48,6 +49,8 @@ pub(crate) struct Live {
     pub(super) is_marking: bool,
     /// No NOTIFY before this: the least interval, or the pause after a failure.
     pub(super) not_before: Moment,
+    /// What is in flight, or goes next, stands for one whose repeat was refused.
+    pub(super) is_substitute: bool,
     /// Time-outs in a row.
     pub(super) timeouts: u8,
     pub(super) expires: Moment,
@@ -131,6 +134,26 @@ impl Live {
         let clears = self.row.owed && !self.is_frozen;
         self.row.owed &= !clears;
         clears
+    }
+
+    /// A NOTIFY was refused in a way that does not end the subscription (RFC 6665 §4.2.2): the
+    /// newest state is tried again, after a pause.
+    pub(super) fn on_refusal(
+        &mut self,
+        now: Moment,
+        (status, retry_after): (u16, Option<u32>),
+        was_repeated: bool,
+    ) {
+        self.is_forced = true;
+        // A phone that has taken the first and remembers it no more finds its repeat out of order
+        // (RFC 3261 §12.2.2): no reason to keep the newest state from it. Only once, for who
+        // refuses that as well means it.
+        let is_out_of_order = status == 500 && was_repeated && retry_after.is_none();
+        self.is_substitute = is_out_of_order && !self.is_substitute;
+        if !self.is_substitute {
+            let pause = retry_after.map_or(RETRY_AFTER, |secs| Duration::from_secs(secs.into()));
+            self.not_before = now.after(pause.min(RETRY_AFTER_MAX));
+        }
     }
 
     pub(super) fn is_due(&self, resource: &Resource) -> bool {
@@ -221,3 +244,5 @@ const NUMBERS_PER_BASE: u32 = 1 << 12;
 const REBASE_ABOVE: u32 = NUMBERS_PER_BASE * 3 / 4;
 /// The port of a SIP URI that names none (RFC 3261 §19.1.2).
 const SIP_PORT: u16 = 5060;
+/// The longest pause a phone's Retry-After is obeyed for.
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(10);

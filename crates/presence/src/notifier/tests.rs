@@ -379,6 +379,38 @@ fn a_refused_notify_is_tried_again_after_what_the_phone_asks_for() {
     }
 }
 
+/// A phone took it, its answer was lost, and it remembers few answers.
+// RFC 3261 §12.2.2
+#[test]
+fn a_repeat_out_of_order_to_the_phone_gives_way_to_the_newest_state_once() {
+    let mut play = Play::new();
+    play.subscribed();
+    let first = play.run(600).0.remove(0);
+    play.learn(2);
+    play.answer(&first, 500, None);
+    let next = play.take().remove(0);
+    assert!(next.text.contains("version 2"), "at once: {}", next.text);
+    assert!(cseq(&next) > cseq(&first));
+    let (repeats, _) = play.run(600);
+    assert_eq!(
+        repeats,
+        [Sent {
+            millis: repeats[0].millis,
+            ..next.clone()
+        }]
+    );
+    play.answer(&next, 500, None);
+    assert_eq!(play.run(29_900).0, [], "who refuses that too means it");
+    let (sent, _) = play.run(300);
+    assert_eq!(sent.len(), 1);
+    play.run(600);
+    play.answer(&sent[0], 200, None);
+    play.learn(3);
+    let third = play.run(600).0.remove(0);
+    play.answer(&third, 500, None);
+    assert_eq!(play.take().len(), 1, "an answer forgives");
+}
+
 #[test]
 fn the_least_interval_holds_the_next_back_and_loses_nothing() {
     let mut play = Play::new();

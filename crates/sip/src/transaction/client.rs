@@ -97,6 +97,11 @@ impl ClientTransaction {
             .min()
     }
 
+    /// Whether the request was sent more than once: an answer may be that to a repeat.
+    pub fn is_repeated(&self) -> bool {
+        self.interval > T1
+    }
+
     fn on_response(&mut self, now: Moment, status: u16) -> Action {
         if status < 200 {
             self.state = State::Proceeding;
