@@ -6,6 +6,7 @@
 //! answered, or when it has ended; while one is unanswered newer versions collapse into the next.
 
 mod in_flight;
+mod kin;
 mod live;
 mod notify;
 mod on_flow;
@@ -76,7 +77,8 @@ pub(crate) struct Bench<'a> {
 /// All subscriptions of a server.
 #[derive(Debug, Default)]
 pub(crate) struct Notifier {
-    live: Slab<Live>,
+    // Boxed: the slab doubles, and half of it would be empty.
+    live: Slab<Box<Live>>,
     resources: Slab<Resource>,
     by_resource: HashMap<ResourceId, usize, RandomState>,
     generation: u32,
@@ -103,7 +105,7 @@ impl Notifier {
         let place = self.resource_of(&row.resource);
         self.generation = self.generation.wrapping_add(1);
         let expires = deadline(bench.now, &row);
-        let key = self.live.insert(Live {
+        let key = self.live.insert(Box::new(Live {
             actor,
             activation,
             n: 0,
@@ -125,7 +127,7 @@ impl Notifier {
             timer: None,
             generation: self.generation,
             row,
-        });
+        }));
         let slot = SubscriptionSlot::of(key);
         if let Some(resource) = self.resources.get_mut(place) {
             resource.watchers.push(slot);
@@ -141,12 +143,13 @@ impl Notifier {
     pub(crate) fn replace(
         &mut self,
         slot: SubscriptionSlot,
-        row: Subscription,
+        mut row: Subscription,
         bench: &mut Bench<'_>,
     ) {
         let Some(live) = self.get_mut(slot) else {
             return;
         };
+        kin::share(&mut row, &live.row);
         live.expires = deadline(bench.now, &row);
         let former = std::mem::replace(&mut live.row, row).flow;
         // A flow that is gone does not come back; another is a way to the phone.
@@ -422,11 +425,13 @@ impl Notifier {
     }
 
     pub(crate) fn get(&self, slot: SubscriptionSlot) -> Option<&Live> {
-        self.live.get(usize::try_from(slot.0).ok()?)
+        let live = self.live.get(usize::try_from(slot.0).ok()?);
+        live.map(|live| &**live)
     }
 
     pub(crate) fn get_mut(&mut self, slot: SubscriptionSlot) -> Option<&mut Live> {
-        self.live.get_mut(usize::try_from(slot.0).ok()?)
+        let live = self.live.get_mut(usize::try_from(slot.0).ok()?);
+        live.map(|live| &mut **live)
     }
 
     /// How many subscriptions are held.

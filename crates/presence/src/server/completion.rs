@@ -111,7 +111,7 @@ impl Server {
                 notifier.end(subscription, bench);
             });
         }
-        let Some((row, fate)) = plan.subscription else {
+        let Some((mut row, fate)) = plan.subscription else {
             return;
         };
         let activation = self.actors.get(slot).map_or(0, |actor| actor.activation);
@@ -145,6 +145,7 @@ impl Server {
             }
             Fate::Started => {
                 let owner = (Some(slot), activation);
+                self.notifier.share_text(&mut row, self.kin(slot));
                 let place = self.with_bench(now, out, |notifier, bench| {
                     notifier.insert(*row, owner, Entrance::Subscribed, bench)
                 });
@@ -163,6 +164,12 @@ impl Server {
             Fate::Ended(_) => notifier.end(place, bench),
             _ => notifier.advance(place, bench),
         });
+    }
+
+    /// A subscription of the same client, whose text another may share.
+    pub(super) fn kin(&self, slot: usize) -> Option<crate::notifier::SubscriptionSlot> {
+        let actor = self.actors.get(slot)?;
+        actor.subscriptions.first().copied()
     }
 
     fn unlist(&mut self, slot: usize, place: crate::notifier::SubscriptionSlot) {

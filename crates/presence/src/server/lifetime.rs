@@ -96,6 +96,7 @@ impl Server {
                 told,
                 round,
             };
+            self.notifier.share_text(&mut row, self.kin(slot));
             let subscription = self.with_bench(now, out, |notifier, bench| {
                 notifier.insert(row, owner, entrance, bench)
             });
