@@ -6,11 +6,26 @@
 //! asks nobody.
 
 mod ask;
+mod carried;
+mod client_io;
+mod conn;
+mod connect;
+mod counters;
+mod forward;
+mod greeting;
+mod http;
+mod lane;
 mod network;
 mod proxy;
 mod settings;
+mod slots;
+mod sources;
+mod tcp;
+mod tunnel;
+mod upstream;
 
 pub use ask::{Asked, Identify, Questions, Who};
+pub use counters::Counters;
 pub use network::{InvalidNetwork, Network};
 pub use proxy::{Proxy, StartError};
 pub use settings::{Carries, Forwarding, Limits, Listener, ProxyHeader, Settings};
