@@ -102,7 +102,9 @@ async fn serve_requests(
             server_early,
         });
     }
-    if served.is_err() {
+    // What it sent is nothing we understand, and it may be sending still.
+    if served.is_err_and(|error| error.is_parse()) {
+        conn.leave();
         conn.enter_phase(Phase::Opening);
         linger(client).await;
     }

@@ -146,14 +146,13 @@ impl Lane {
             while self.conns.borrow().len() >= self.limits().connections {
                 self.room.notified().await;
             }
-            match listener.accept().await {
-                Ok((stream, peer)) => self.open(place, stream, peer),
-                Err(_) => {
-                    // Out of descriptors, most likely: asking again at once would only spin.
-                    LaneCounters::add(&self.counters.accept_failed);
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+            if let Ok((stream, peer)) = listener.accept().await {
+                self.open(place, stream, peer);
+                continue;
             }
+            // Out of descriptors, most likely: asking again at once would only spin.
+            LaneCounters::add(&self.counters.accept_failed);
+            tokio::time::sleep(ACCEPT_PAUSE).await;
         }
     }
 
