@@ -12,12 +12,16 @@ mod conn;
 mod connect;
 mod counters;
 mod forward;
+#[doc(hidden)]
+pub mod fuzz;
 mod greeting;
 mod http;
+pub mod identity;
 mod lane;
 mod network;
 mod probe;
 mod proxy;
+pub mod proxy_protocol;
 mod settings;
 mod slots;
 mod sources;
