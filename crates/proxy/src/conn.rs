@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use presently_nlb::{Entering, PathId, PathKind, Refusal, ServerName, Traffic, Verdict};
-use presently_sip::Moment;
+use presently_nlb::{Entering, PathId, PathKind, Refusal, Traffic, Verdict};
+use presently_sip::{Aor, Moment};
 
 use crate::lane::Lane;
 use crate::{Asked, Who};
@@ -20,6 +20,8 @@ pub(crate) struct Conn {
     pub(crate) lane: Rc<Lane>,
     /// The far end, as the PROXY header or the connection says.
     pub(crate) source: Cell<SocketAddr>,
+    /// Where the client connected to, as far as application servers are told.
+    pub(crate) destination: Cell<Option<SocketAddr>>,
     waker: RefCell<Waker>,
     is_ended: Cell<bool>,
     is_stopping: Cell<bool>,
@@ -68,9 +70,8 @@ enum Standing {
 }
 
 /// Where an admitted path goes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Admitted {
-    pub(crate) server: ServerName,
     pub(crate) address: SocketAddr,
 }
 
@@ -89,6 +90,7 @@ impl Conn {
         Self {
             lane,
             source: Cell::new(source),
+            destination: Cell::new(None),
             waker: RefCell::new(Waker::noop().clone()),
             is_ended: Cell::new(false),
             is_stopping: Cell::new(false),
@@ -227,6 +229,17 @@ impl Conn {
         path.as_ref().map(|path| Arc::clone(&path.traffic))
     }
 
+    /// The user of the path.
+    pub(crate) fn user(&self) -> Option<Aor> {
+        let path = self.path.borrow();
+        path.as_ref().and_then(|path| path.who.user.clone())
+    }
+
+    /// The path, if there is one.
+    pub(crate) fn path(&self) -> Option<PathId> {
+        self.path.borrow().as_ref().map(|path| path.id)
+    }
+
     /// Where the path of `who` goes: asked once, and known from then on. Another user's path is
     /// left first.
     pub(crate) async fn admit(
@@ -262,7 +275,7 @@ impl Conn {
         let path = self.path.borrow();
         let path = path.as_ref()?;
         match &path.standing {
-            Standing::Admitted(admitted) if path.who.is_same_user(who) => Some(admitted.clone()),
+            Standing::Admitted(admitted) if path.who.is_same_user(who) => Some(*admitted),
             Standing::Admitted(_) | Standing::Refused(_) | Standing::Waiting => None,
         }
     }
@@ -310,12 +323,7 @@ impl Conn {
     /// Takes what the control loop has said about this connection's path.
     pub(crate) fn take(&self, verdict: &Verdict) {
         let standing = match verdict {
-            Verdict::Admit {
-                server, address, ..
-            } => Standing::Admitted(Admitted {
-                server: Arc::clone(server),
-                address: *address,
-            }),
+            Verdict::Admit { address, .. } => Standing::Admitted(Admitted { address: *address }),
             Verdict::Cut { .. } => return self.end(),
             Verdict::Refuse { refusal, .. } => Standing::Refused(*refusal),
         };

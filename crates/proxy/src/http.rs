@@ -178,7 +178,14 @@ impl Requests {
             PathKind::Http
         };
         let who = self.who(&request);
+        let before = self.conn.path();
         let admitted = self.conn.admit(&who, kind, || resource(&request)).await;
+        if let Some(own) = &self.own
+            && self.conn.path() != before
+        {
+            // It was announced for the user before.
+            own.take();
+        }
         let admitted = admitted.map_err(Failure::NotAdmitted)?;
         let mut request = request.map(Carried::new);
         let forwarding = self.conn.lane.settings.forwarding;

@@ -45,6 +45,7 @@ pub(crate) struct Lane {
 }
 
 /// What a thread is started with.
+#[derive(Clone)]
 pub(crate) struct LaneSeed {
     pub(crate) settings: Arc<Settings>,
     pub(crate) identify: Arc<dyn Identify>,

@@ -35,3 +35,6 @@ pub use network::{InvalidNetwork, Network};
 pub use probe::{Health, Probe, ProbeSettings, Probed, Probes};
 pub use proxy::{Proxy, StartError};
 pub use settings::{Carries, Forwarding, Limits, Listener, ProxyHeader, Settings};
+
+#[cfg(test)]
+mod tests;

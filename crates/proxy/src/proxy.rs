@@ -46,9 +46,16 @@ impl Proxy {
         threads: NonZeroU16,
     ) -> Result<(Self, Questions), StartError> {
         let (asking, questions) = Questions::new(settings.limits.waiting);
-        let settings = Arc::new(settings);
-        let sources = Arc::new(Sources::default());
         let mut addresses: Vec<_> = settings.listeners.iter().map(|one| one.address).collect();
+        let seed = LaneSeed {
+            settings: Arc::new(settings),
+            identify,
+            asking,
+            counters: Arc::default(),
+            sources: Arc::new(Sources::default()),
+            origin,
+            number: 0,
+        };
         let mut proxy = Self {
             addresses: Vec::new(),
             lanes: Vec::new(),
@@ -56,13 +63,9 @@ impl Proxy {
         for number in 0..threads.get() {
             let sockets = bind_all(&mut addresses)?;
             let seed = LaneSeed {
-                settings: Arc::clone(&settings),
-                identify: Arc::clone(&identify),
-                asking: asking.clone(),
                 counters: Arc::default(),
-                sources: Arc::clone(&sources),
-                origin,
                 number,
+                ..seed.clone()
             };
             proxy.lanes.push(start_lane(seed, sockets)?);
         }

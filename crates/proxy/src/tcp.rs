@@ -62,10 +62,11 @@ async fn open(
 /// Reads on until a whole line is there, or as many bytes as one may have.
 async fn read_line(conn: &Conn, stream: &mut TcpStream, rest: Bytes) -> Option<Bytes> {
     let mut bytes = BytesMut::from(rest);
+    let before = bytes.len();
     while !bytes.contains(&b'\n') && bytes.len() < LINE_BYTES {
-        bytes.reserve(LINE_BYTES);
-        greeting::read_more(conn, stream, &mut bytes).await?;
+        greeting::read_more(stream, &mut bytes).await?;
     }
+    conn.note_read(bytes.len() - before);
     Some(bytes.freeze())
 }
 

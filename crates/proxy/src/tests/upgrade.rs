@@ -1,10 +1,10 @@
 //! Connections that begin as HTTP and go over to something else.
 
+use crate::Asked;
 use presently_nlb::PathKind;
-use presently_proxy::Asked;
 use tokio::io::AsyncWriteExt;
 
-use crate::side::{App, Side, expect, expect_ok, get, head, is_closed, ok, send};
+use crate::tests::side::{App, Side, expect, expect_ok, get, head, is_closed, ok, send};
 
 const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nX-User: alice\r\nConnection: Upgrade\r\n\
                        Upgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";

@@ -5,10 +5,10 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::{Asked, Identify, Listener, Proxy, Questions, Settings, Who};
 use hyper::header::HeaderName;
 use hyper::{HeaderMap, Uri};
 use presently_nlb::{CutReason, Entering, PathId, Refusal, Verdict};
-use presently_proxy::{Asked, Identify, Listener, Proxy, Questions, Settings, Who};
 use presently_sip::Aor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use presently_proxy::{Health, Probe, ProbeSettings, Probed, Probes};
+use crate::{Health, Probe, ProbeSettings, Probed, Probes};
 use tokio::net::TcpListener;
 
-use crate::side::{App, head, loopback, send, within};
+use crate::tests::side::{App, head, loopback, send, within};
 
 fn settings(probe: Probe) -> ProbeSettings {
     ProbeSettings {

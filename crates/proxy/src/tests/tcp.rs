@@ -1,10 +1,11 @@
 //! Raw TCP.
 
+use crate::proxy_protocol;
+use crate::{Carries, Listener, ProxyHeader, Settings};
 use presently_nlb::{PathKind, Refusal};
-use presently_proxy::{Carries, Listener, Settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::side::{App, Side, expect, is_closed, loopback, send, with, within};
+use crate::tests::side::{App, Side, expect, is_closed, loopback, send, with, within};
 
 fn named() -> Settings {
     with(Listener {
@@ -128,4 +129,94 @@ async fn a_reset_of_one_side_ends_the_other() {
     assert!(is_closed(&mut server).await);
     assert_eq!(side.left().await, entering.path);
     assert_eq!(entering.traffic.moved().errors, 1);
+}
+
+/// A listener behind a trusted proxy at loopback.
+fn behind(arrives_with: ProxyHeader) -> Settings {
+    Settings {
+        trusted: vec!["127.0.0.0/8".parse().unwrap()],
+        ..with(Listener {
+            arrives_with,
+            ..Listener::tcp(loopback())
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_header_says_where_the_client_is() {
+    for arrives_with in [ProxyHeader::Optional, ProxyHeader::Required] {
+        let mut side = Side::new(behind(arrives_with));
+        let app = App::new().await;
+        let mut client = side.client().await;
+        send(&mut client, "PROXY TCP4 203.0.113.7 192.0.2.1 1234").await;
+        send(&mut client, " 80\r\nhello").await;
+        let entering = side.admit(&app).await;
+        assert_eq!(entering.source, "203.0.113.7:1234".parse().unwrap());
+        expect(&mut app.accept().await, "hello").await;
+        assert_eq!(entering.traffic.moved().from_user_bytes, 5);
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_header_with_a_user_names_the_user() {
+    let mut side = Side::new(behind(ProxyHeader::Required));
+    let mut client = side.client().await;
+    let mut header = Vec::new();
+    let [from, to] = ["203.0.113.7:1234", "192.0.2.1:80"].map(|text| text.parse().unwrap());
+    proxy_protocol::write(from, to, Some("alice"), &mut header);
+    client.write_all(&header).await.unwrap();
+    let entering = side.entering().await;
+    assert_eq!(entering.user.unwrap().user(), "alice");
+    assert_eq!(entering.source, from);
+}
+
+#[tokio::test]
+async fn bytes_without_a_proxy_header_are_the_clients_where_it_is_optional() {
+    let mut side = Side::new(behind(ProxyHeader::Optional));
+    let app = App::new().await;
+    let mut client = side.client().await;
+    send(&mut client, "PRO").await;
+    send(&mut client, "GRESS").await;
+    let entering = side.admit(&app).await;
+    assert_eq!(entering.source, client.local_addr().unwrap());
+    expect(&mut app.accept().await, "PROGRESS").await;
+}
+
+#[tokio::test]
+async fn where_a_proxy_header_is_required_all_else_is_closed() {
+    let required = Listener {
+        arrives_with: ProxyHeader::Required,
+        ..Listener::tcp(loopback())
+    };
+    let header = "PROXY TCP4 203.0.113.7 192.0.2.1 1234 80\r\n";
+    for (settings, bytes) in [
+        (behind(ProxyHeader::Required), "hello, hello"),
+        (behind(ProxyHeader::Required), "PROXY TCP4 nonsense\r\n"),
+        (with(required), header),
+    ] {
+        let mut side = Side::new(settings);
+        let mut client = side.client().await;
+        send(&mut client, bytes).await;
+        assert!(is_closed(&mut client).await, "{bytes}");
+        assert!(side.asks_nothing());
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_told_where_the_client_is_and_who() {
+    let mut settings = named();
+    settings.listeners[0].is_announced = true;
+    let (mut side, app) = (Side::new(settings), App::new().await);
+    let mut client = side.client().await;
+    send(&mut client, "USER alice s1\n").await;
+    side.admit(&app).await;
+    let mut expected = Vec::new();
+    let (from, to) = (client.local_addr().unwrap(), client.peer_addr().unwrap());
+    proxy_protocol::write(from, to, Some("alice"), &mut expected);
+    expected.extend_from_slice(b"USER alice s1\n");
+    let mut received = vec![0; expected.len()];
+    within(app.accept().await.read_exact(&mut received))
+        .await
+        .unwrap();
+    assert_eq!(received, expected);
 }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use crate::{Carries, Limits, Listener, Settings};
 use presently_nlb::{PathId, Refusal};
-use presently_proxy::{Carries, Limits, Listener, Settings};
 
-use crate::side::{App, Side, expect_ok, get, head, is_closed, loopback, ok, send, with, within};
+use crate::tests::side::{
+    App, Side, expect_ok, get, head, is_closed, loopback, ok, send, with, within,
+};
 
 fn limited(change: impl FnOnce(&mut Limits)) -> Side {
     let mut settings = with(Listener::http(loopback()));

@@ -1,10 +1,10 @@
 //! Requests, one after the other and one connection after the other.
 
+use crate::{Forwarding, Listener, Settings};
 use presently_nlb::{PathKind, Refusal};
-use presently_proxy::{Forwarding, Listener, Settings};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::side::{
+use crate::tests::side::{
     App, Side, expect, expect_ok, get, head, is_closed, loopback, ok, send, with, within,
 };
 
@@ -435,4 +435,39 @@ async fn a_client_that_goes_while_it_waits_leaves_at_once() {
     let path = side.entering().await.path;
     client.shutdown().await.unwrap();
     assert_eq!(side.left().await, path);
+}
+
+#[tokio::test]
+async fn a_server_that_is_told_of_a_client_serves_no_other_by_that_connection() {
+    let listener = Listener {
+        is_announced: true,
+        ..Listener::http(loopback())
+    };
+    let (mut side, app) = (Side::new(with(listener)), App::new().await);
+    let mut client = side.client().await;
+    let mut header = Vec::new();
+    let (from, to) = (client.local_addr().unwrap(), client.peer_addr().unwrap());
+    for (user, requests) in [("alice", 2), ("bob", 1)] {
+        let mut server = None;
+        for _ in 0..requests {
+            send(&mut client, &get("/", user)).await;
+            if server.is_none() {
+                if user == "bob" {
+                    side.left().await;
+                }
+                side.admit(&app).await;
+                let mut accepted = app.accept().await;
+                header.clear();
+                crate::proxy_protocol::write(from, to, Some(user), &mut header);
+                let mut received = vec![0; header.len()];
+                within(accepted.read_exact(&mut received)).await.unwrap();
+                assert_eq!(received, header);
+                server = Some(accepted);
+            }
+            let server = server.as_mut().unwrap();
+            assert!(head(server).await.contains(&format!("x-user: {user}\r\n")));
+            send(server, &ok(user)).await;
+            expect_ok(&mut client, user).await;
+        }
+    }
 }
