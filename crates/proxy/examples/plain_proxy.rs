@@ -17,6 +17,10 @@ use presently_nlb::{PathId, PathKind, Refusal, ServerName, Verdict};
 use presently_proxy::{Asked, Carries, Identify, Listener, Proxy, Questions, Settings, Who};
 use presently_sip::Aor;
 
+/// That of the program, so that what is measured here holds there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [http, tcp, threads, web, raw] = arguments.as_slice() {

@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::carried::Carried;
+use crate::client_io::poll_write_slices;
 
 /// One connection that speaks HTTP/1.1. Nobody polls it but who holds it: hyper's two halves of it
 /// are driven within the task of the client's connection, so that no other task is woken for a
@@ -195,7 +196,7 @@ impl AsyncWrite for UpstreamIo {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        poll_write_slices(&mut self.stream, cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -8,6 +8,7 @@ use crate::tests::side::{
     App, Side, expect, expect_ok, get, head, is_closed, loopback, ok, send, with, within,
 };
 
+// S4
 #[tokio::test]
 async fn a_user_asks_once_a_connection_and_then_goes_straight_on() {
     let (mut side, app) = (Side::http(), App::new().await);
@@ -102,6 +103,7 @@ async fn a_refusal_is_answered_and_the_connection_may_ask_again() {
     head(&mut server).await;
 }
 
+// S18
 #[tokio::test]
 async fn a_cut_closes_both_sides_while_an_answer_is_under_way() {
     let (mut side, app) = (Side::http(), App::new().await);
@@ -122,6 +124,7 @@ async fn a_cut_closes_both_sides_while_an_answer_is_under_way() {
     assert_eq!(side.left().await, path);
 }
 
+// S18
 #[tokio::test]
 async fn a_cut_closes_an_idle_connection() {
     let (mut side, app) = (Side::http(), App::new().await);

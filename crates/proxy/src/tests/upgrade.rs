@@ -11,6 +11,7 @@ const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nX-User: alice\r\nConnectio
 const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
                         Upgrade: websocket\r\nX-Server: s1\r\n\r\n";
 
+// S4, S18
 #[tokio::test]
 async fn an_upgraded_connection_carries_bytes_both_ways_until_it_is_cut() {
     let (mut side, app) = (Side::http(), App::new().await);
