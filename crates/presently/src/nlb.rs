@@ -7,7 +7,8 @@ mod settings;
 pub use self::config::Config;
 pub use self::error::ConfigError;
 pub use self::settings::{
-    Address, Anonymous, DecisionTable, GuardTable, HealthTable, InvalidAddress, JwtAlgorithm,
-    JwtSource, JwtWhere, LimitsTable, ListenKind, ListenTable, PresenceAddress, QueueTable,
-    ResumeTable, ServerTable, Settings, Source, TcpUser, TimeoutsTable, WhenUnreachable,
+    Address, Anonymous, AtStop, DecisionTable, Forwarding, GuardTable, HealthTable, InvalidAddress,
+    JwtAlgorithm, JwtSource, JwtWhere, LimitsTable, ListenKind, ListenTable, PresenceAddress,
+    ProxyProtocol, RefreshTable, ResumeTable, ServerTable, Settings, SignsOf, Source,
+    TimeoutsTable, Trusted, WhenUnreachable,
 };

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 pub enum ConfigError {
     /// Every request would be refused.
     #[error(
-        "listen {address}: without `user` nobody names one there, and anonymous = \"refuse\" \
-         then refuses all"
+        "listen {address}: nothing names a user there (user, first_word, by_address), and \
+         anonymous = \"refuse\" then refuses all"
     )]
     AllRefused {
         /// The listener.
@@ -23,12 +23,6 @@ pub enum ConfigError {
         /// The template.
         text: String,
     },
-    /// Nothing else would tell whose connection it is.
-    #[error("listen {address}: user = \"proxy\" needs proxy_protocol = true")]
-    NoProxyHeader {
-        /// The listener.
-        address: SocketAddr,
-    },
     /// `basic = false` says nothing.
     #[error("basic = false names no place to look: leave it out")]
     BasicOff,
@@ -37,6 +31,12 @@ pub enum ConfigError {
     Domain {
         /// What was written.
         text: String,
+    },
+    /// The key says nothing for this kind of listener.
+    #[error("listen {address}: first_word is for kind = \"tcp\"")]
+    FirstWordOfHttp {
+        /// The listener.
+        address: SocketAddr,
     },
     /// The key for tokens cannot be read.
     #[error("the key file {path} cannot be read")]
@@ -81,23 +81,6 @@ pub enum ConfigError {
     /// Nobody to give access to.
     #[error("no [[server]]: there is no application server")]
     NoServer,
-    /// Anybody could write the header.
-    #[error(
-        "listen {address} can be reached from outside, and believes every PROXY header: \
-         name the hosts in proxy_from"
-    )]
-    OpenProxyHeader {
-        /// The listener.
-        address: SocketAddr,
-    },
-    /// The key says nothing for this kind of listener.
-    #[error(
-        "listen {address}: `user` is for kind = \"tcp\"; requests name theirs by the list user"
-    )]
-    TcpUserOfHttp {
-        /// The listener.
-        address: SocketAddr,
-    },
     /// Two application servers have one name.
     #[error("two [[server]] are called {name}")]
     Twice {
@@ -111,6 +94,12 @@ pub enum ConfigError {
     )]
     Unreachable {
         /// The address.
+        address: SocketAddr,
+    },
+    /// Nobody may write the header.
+    #[error("listen {address}: proxy_protocol needs the hosts that may write it, in `trusted`")]
+    Untrusted {
+        /// The listener.
         address: SocketAddr,
     },
 }
