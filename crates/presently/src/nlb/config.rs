@@ -11,6 +11,9 @@ use super::settings::{JwtSource, Settings, Source};
 use super::{ConfigError, PresenceAddress};
 use crate::config::{ANY_PORT, StorePath};
 
+pub(crate) use self::check::servers as check_servers;
+pub(crate) use self::parts::servers;
+
 /// What one nlb is and does.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
