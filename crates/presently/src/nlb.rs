@@ -31,3 +31,4 @@ pub use self::settings::{
     TimeoutsTable, Trusted, WhenUnreachable,
 };
 pub use self::start::StartError;
+pub use self::steps::StepRow;

@@ -8,14 +8,15 @@ use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use serde::Serialize;
 use tokio::net::TcpListener;
 
 use super::Control;
 
-/// Answers `/metrics`, `/healthz`, `/readyz` and `/sessions` about the nlb of `control`, for ever.
+/// Answers `/metrics`, `/healthz`, `/readyz`, `/sessions` and `/steps` about the nlb of `control`, for ever.
 ///
-/// `/healthz` is 200 while the loop turns, `/readyz` while users are given access. `/sessions`
-/// names people, so it is served on loopback only.
+/// `/healthz` is 200 while the loop turns, `/readyz` while users are given access. `/sessions` and
+/// `/steps` name people, so they are served on loopback only.
 pub(super) async fn serve(listener: TcpListener, control: Control) -> io::Result<()> {
     let address = listener.local_addr()?;
     let router = Router::new()
@@ -24,7 +25,8 @@ pub(super) async fn serve(listener: TcpListener, control: Control) -> io::Result
         .route("/readyz", get(readiness))
         .with_state(control.clone())
         .route("/sessions", get(sessions))
-        .with_state((control, address));
+        .route("/steps", get(steps))
+        .with_state(Private { control, address });
     axum::serve(listener, router).await
 }
 
@@ -57,30 +59,52 @@ async fn readiness(State(control): State<Control>) -> (StatusCode, String) {
     }
 }
 
-async fn sessions(
-    State((control, address)): State<(Control, SocketAddr)>,
-    RawQuery(query): RawQuery,
-) -> Response {
-    if !address.ip().is_loopback() {
-        let text = format!("sessions are shown on loopback only, and this port is {address}\n");
-        return (StatusCode::FORBIDDEN, text).into_response();
+async fn sessions(State(private): State<Private>, RawQuery(query): RawQuery) -> Response {
+    match private.part(query.as_deref()) {
+        Ok(part) => json(private.control.sessions(part).await),
+        Err(refusal) => refusal.into_response(),
     }
-    let query = query.unwrap_or_default();
-    let Some(part) = query
-        .strip_prefix("user=")
-        .or(Some("").filter(|_| query.is_empty()))
-    else {
-        let text = "ask for /sessions or /sessions?user=PART-OF-THE-ADDRESS\n";
-        return (StatusCode::BAD_REQUEST, text).into_response();
-    };
-    match control.sessions(part).await {
-        Some(list) => {
-            let kind = [(header::CONTENT_TYPE, "application/json")];
-            let text = serde_json::to_string(&list).expect("every row can be written");
-            (kind, text).into_response()
+}
+
+async fn steps(State(private): State<Private>, RawQuery(query): RawQuery) -> Response {
+    match private.part(query.as_deref()) {
+        Ok(part) => json(private.control.steps(part).await),
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// What names people: nobody is asked for a password here, so only this machine is served.
+#[derive(Clone)]
+struct Private {
+    control: Control,
+    address: SocketAddr,
+}
+
+impl Private {
+    /// The part of an address that `query` asks for; all of them without one.
+    fn part<'a>(&self, query: Option<&'a str>) -> Result<&'a str, (StatusCode, String)> {
+        let address = self.address;
+        if !address.ip().is_loopback() {
+            let text = format!("users are shown on loopback only, and this port is {address}\n");
+            return Err((StatusCode::FORBIDDEN, text));
         }
-        None => stuck().into_response(),
+        let Some(query) = query else {
+            return Ok("");
+        };
+        query.strip_prefix("user=").ok_or_else(|| {
+            let text = "the only parameter is user=PART-OF-THE-ADDRESS\n".to_owned();
+            (StatusCode::BAD_REQUEST, text)
+        })
     }
+}
+
+fn json(found: Option<impl Serialize>) -> Response {
+    let Some(found) = found else {
+        return stuck().into_response();
+    };
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    let text = serde_json::to_string(&found).expect("every row can be written");
+    (kind, text).into_response()
 }
 
 fn stuck() -> (StatusCode, String) {

@@ -64,8 +64,8 @@ mod tests {
 
     use super::*;
 
-    fn entering(kind: PathKind) -> Box<Entering> {
-        Box::new(Entering {
+    fn entering(kind: PathKind) -> Entering {
+        Entering {
             path: PathId(7),
             user: None,
             device: None,
@@ -75,7 +75,7 @@ mod tests {
             resource: "listener".into(),
             opened: Moment(0),
             traffic: Arc::new(Traffic::new(Moment(0))),
-        })
+        }
     }
 
     #[test]
@@ -90,7 +90,7 @@ mod tests {
         for (clients, expected) in table {
             let mut bound = Bound::default();
             assert!(bound.is_asked(&entering(PathKind::Tcp)));
-            let (ticket, _) = bound.ask(entering(PathKind::Tcp), WallTime(0));
+            let (ticket, _) = bound.ask(Box::new(entering(PathKind::Tcp)), WallTime(0));
             let completion = Completion {
                 ticket,
                 result: Ok(Outcome::Clients(clients)),
@@ -104,7 +104,7 @@ mod tests {
     fn a_path_that_left_meanwhile_does_not_enter() {
         let mut bound = Bound::default();
         assert!(!bound.is_asked(&entering(PathKind::Http)));
-        let (ticket, _) = bound.ask(entering(PathKind::Tcp), WallTime(0));
+        let (ticket, _) = bound.ask(Box::new(entering(PathKind::Tcp)), WallTime(0));
         assert!(bound.left(PathId(7)) && !bound.left(PathId(7)));
         let result = Ok(Outcome::Clients(Vec::new()));
         assert!(bound.answered(Completion { ticket, result }).is_none());

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::metrics::Snapshot;
 use super::sessions::SessionList;
+use super::steps::StepRow;
 
 /// A handle on a running nlb. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub(super) enum Wish {
     Servers(Vec<Server>, oneshot::Sender<()>),
     /// List the sessions whose user has this text in it.
     Sessions(String, oneshot::Sender<SessionList>),
+    /// List the latest steps of users with this text in their address.
+    Steps(String, oneshot::Sender<Vec<StepRow>>),
     /// Tell the counters.
     Snapshot(oneshot::Sender<Snapshot>),
 }
@@ -41,6 +44,13 @@ impl Control {
     pub async fn sessions(&self, part: &str) -> Option<SessionList> {
         let part = part.to_owned();
         self.ask(|answer| Wish::Sessions(part, answer)).await
+    }
+
+    /// The latest steps of users with `part` in their address; `None` when the nlb has ended or is
+    /// stuck for a second.
+    pub async fn steps(&self, part: &str) -> Option<Vec<StepRow>> {
+        let part = part.to_owned();
+        self.ask(|answer| Wish::Steps(part, answer)).await
     }
 
     /// Puts `servers` in the place of the list there was; `None` when the nlb has ended or is

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use presently_nlb::{Input, Nlb as Machine, Outputs, ServerName, Step};
+use presently_nlb::{Input, Nlb as Machine, Outputs, ServerName};
 use presently_proxy::{Asked, Proxy, Questions};
 use presently_sip::{Moment, Now, Protocol};
 use presently_store::sqlite::LockCounters;
@@ -22,13 +22,15 @@ use super::health::Health;
 use super::line::Line;
 use super::metrics::{HostCounters, Snapshot};
 use super::settings::{AtStop, WhenUnreachable};
-use super::{Config, Control, SessionList, steps};
+use super::steps::Steps;
+use super::{Config, Control, SessionList};
 use crate::driver::Clock;
 
 /// An nlb with its sockets, ready to run.
 pub struct Nlb {
     pub(super) machine: Machine,
     pub(super) out: Outputs,
+    pub(super) steps: Steps,
     pub(super) line: Line,
     pub(super) proxy: Proxy,
     pub(super) questions: Questions,
@@ -215,8 +217,7 @@ impl Nlb {
             self.proxy.tell(verdict);
         }
         for step in steps.drain(..) {
-            let step: Step = step;
-            steps::log(&step);
+            self.steps.note(step);
         }
     }
 
@@ -241,6 +242,9 @@ impl Nlb {
             }
             Wish::Sessions(part, answer) => {
                 let _ = answer.send(SessionList::of(&self.machine, &part));
+            }
+            Wish::Steps(part, answer) => {
+                let _ = answer.send(self.steps.rows(&part));
             }
             Wish::Snapshot(answer) => {
                 let _ = answer.send(self.snapshot());

@@ -41,10 +41,8 @@ impl Identify for Identity {
     }
 
     fn who(&self, _target: &Uri, headers: &HeaderMap) -> Who {
-        let names = self.headers.iter();
-        let name = names
-            .filter_map(|name| headers.get(name)?.to_str().ok())
-            .next();
+        let mut names = self.headers.iter();
+        let name = names.find_map(|name| headers.get(name)?.to_str().ok());
         Who {
             user: name.and_then(|name| self.named(name)),
             ..Who::default()

@@ -7,6 +7,7 @@ mod tables;
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::Path;
+use std::str::FromStr;
 
 use serde::Deserialize;
 
@@ -210,6 +211,15 @@ impl Settings {
     /// line.
     pub fn read(path: &Path) -> Result<Self, FileError> {
         config::read_file(path)
+    }
+}
+
+/// The text of a file, for programs that have none.
+impl FromStr for Settings {
+    type Err = FileError;
+
+    fn from_str(text: &str) -> Result<Self, FileError> {
+        config::parse("the configuration", text)
     }
 }
 

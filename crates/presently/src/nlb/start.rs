@@ -19,6 +19,7 @@ use super::driver::{Addresses, Nlb};
 use super::health::Health;
 use super::line::Line;
 use super::metrics::HostCounters;
+use super::steps::Steps;
 use super::{Config, Control, admin, config, identify};
 use crate::driver::Clock;
 
@@ -96,6 +97,7 @@ impl Nlb {
         Ok(Self {
             machine,
             out: Outputs::default(),
+            steps: Steps::default(),
             line,
             proxy,
             questions,
