@@ -24,7 +24,7 @@ impl Client {
     ) -> Result<Self, String> {
         let stream = TcpStream::connect(nlb).await;
         let mut stream = stream.map_err(|error| error.to_string())?;
-        let resume = uuid.map_or_else(String::new, |uuid| format!("Resume: UUID={uuid}\r\n"));
+        let resume = uuid.map_or_else(String::new, |uuid| format!("Presently-Session: {uuid}\r\n"));
         let request = format!(
             "GET /socket HTTP/1.1\r\nHost: {nlb}\r\nX-User: {user}\r\n{resume}Upgrade: websocket\r\n\
              Connection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"

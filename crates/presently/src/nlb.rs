@@ -6,8 +6,6 @@ mod config;
 mod control;
 mod driver;
 mod error;
-mod health;
-mod identify;
 mod line;
 mod metrics;
 mod reload;

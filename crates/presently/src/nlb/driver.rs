@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use presently_nlb::{Input, Nlb as Machine, Outputs, ServerName};
-use presently_proxy::{Asked, Proxy, Questions};
+use presently_nlb::{Input, Nlb as Machine, Outputs};
+use presently_proxy::{Asked, Health, Probes, Proxy, Questions};
 use presently_sip::{Moment, Now, Protocol};
 use presently_store::sqlite::LockCounters;
 use presently_store::{Completion, Store};
@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
 use super::bound::Bound;
+use super::config::probed;
 use super::control::Wish;
-use super::health::Health;
 use super::line::Line;
 use super::metrics::{HostCounters, Snapshot};
 use super::settings::{AtStop, WhenUnreachable};
@@ -40,7 +40,7 @@ pub struct Nlb {
     pub(super) store_lock: Arc<LockCounters>,
     pub(super) done: Vec<Completion>,
     pub(super) bound: Bound,
-    pub(super) health: Health,
+    pub(super) probes: Probes,
     pub(super) clock: Clock,
     pub(super) sleep: Pin<Box<Sleep>>,
     pub(super) wishes: mpsc::Receiver<Wish>,
@@ -187,13 +187,16 @@ impl Nlb {
 
     fn take_health(&mut self, now: Now, cx: &mut Context<'_>) -> bool {
         let mut is_busy = false;
-        while let Poll::Ready((server, is_up)) = self.health.poll_change(cx) {
+        loop {
+            let polled = pin!(self.probes.next()).poll(cx);
+            let Poll::Ready(health) = polled else {
+                return is_busy;
+            };
             is_busy = true;
-            log_health(&server, is_up);
-            let server = &server;
+            log_health(&health);
+            let (server, is_up) = (&*health.server, health.is_up);
             self.hand(now, Input::Health { server, is_up });
         }
-        is_busy
     }
 
     fn hand(&mut self, now: Now, input: Input<'_>) {
@@ -236,7 +239,7 @@ impl Nlb {
         // Whoever asked may have gone.
         match wish {
             Wish::Servers(servers, done) => {
-                self.health.watch(&servers);
+                self.probes.replace(probed(&servers));
                 self.hand(now, Input::Servers(servers));
                 let _ = done.send(());
             }
@@ -273,8 +276,9 @@ impl Nlb {
     }
 }
 
-fn log_health(server: &ServerName, is_up: bool) {
-    if is_up {
+fn log_health(health: &Health) {
+    let server = &health.server;
+    if health.is_up {
         tracing::info!(%server, "the application server is up");
     } else {
         tracing::warn!(%server, "the application server is down: its sessions move");

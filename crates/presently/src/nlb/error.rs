@@ -4,6 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use presently_proxy::identity::{InvalidKey, InvalidTemplate};
+
 /// Settings that do not fit together.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -22,6 +24,9 @@ pub enum ConfigError {
     Aor {
         /// The template.
         text: String,
+        /// Why.
+        #[source]
+        source: InvalidTemplate,
     },
     /// `basic = false` says nothing.
     #[error("basic = false names no place to look: leave it out")]
@@ -38,6 +43,12 @@ pub enum ConfigError {
         /// The listener.
         address: SocketAddr,
     },
+    /// The text is no header's name.
+    #[error("{name:?} is no name of a header")]
+    Header {
+        /// What was written.
+        name: String,
+    },
     /// The key for tokens cannot be read.
     #[error("the key file {path} cannot be read")]
     KeyFile {
@@ -47,15 +58,14 @@ pub enum ConfigError {
         #[source]
         source: io::Error,
     },
-    /// Anybody could guess it.
-    #[error("the key in {path} has {bytes} bytes: HS256 needs at least {least}")]
-    KeyShort {
+    /// The key is none for the algorithm.
+    #[error("the key in {path} cannot be used")]
+    Key {
         /// Where.
         path: PathBuf,
-        /// How long it is.
-        bytes: usize,
-        /// How long it must be.
-        least: usize,
+        /// Why.
+        #[source]
+        source: InvalidKey,
     },
     /// A number is not in its range.
     #[error("{key} must be {least} to {most}")]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use presently_nlb::{Nlb as Machine, Outputs};
-use presently_proxy::Proxy;
+use presently_proxy::{Probes, Proxy};
 use presently_sip::Aor;
 use presently_store::sqlite::{OpenError, Settings, Threaded};
 use presently_store::{Operation, Outcome, Refused, Session, Store, Ticket};
@@ -16,11 +16,10 @@ use tokio::net::TcpListener;
 
 use super::bound::Bound;
 use super::driver::{Addresses, Nlb};
-use super::health::Health;
 use super::line::Line;
 use super::metrics::HostCounters;
 use super::steps::Steps;
-use super::{Config, Control, admin, config, identify};
+use super::{Config, Control, admin, config};
 use crate::driver::Clock;
 
 /// Why an nlb could not be started.
@@ -78,11 +77,10 @@ impl Nlb {
         let mut store: Box<dyn Store> = Box::new(store);
         let records = read_records(store.as_mut(), &config.name).await?;
         let servers = config::servers(&config.settings.server);
-        let mut health = Health::new(&config.settings.health);
-        health.watch(&servers);
+        let probes = Probes::start(config.probes(), config::probed(&servers));
         let machine = config.machine(sip);
         let machine = Machine::new(machine, servers, clock.now(), rand::random(), records);
-        let identify = Arc::new(identify::Identity::new(&config));
+        let identify = Arc::new(config.identity.clone());
         let proxy = config.proxy();
         let (proxy, questions) = Proxy::start(proxy, identify, clock.origin(), config.threads)?;
         let (control, wishes) = Control::new();
@@ -106,7 +104,7 @@ impl Nlb {
             store_lock,
             done: Vec::new(),
             bound: Bound::default(),
-            health,
+            probes,
             sleep: Box::pin(tokio::time::sleep_until(clock.instant(clock.now().moment))),
             clock,
             wishes,

@@ -6,26 +6,19 @@ use std::num::NonZeroU16;
 
 use presently_sip::Aor;
 
-use super::PLACE;
 use crate::config::is_name;
 use crate::nlb::settings::{
-    Anonymous, ListenKind, ListenTable, ProxyProtocol, ServerTable, Settings, Source,
+    Anonymous, ListenKind, ListenTable, ProxyProtocol, ServerTable, Settings,
 };
 use crate::nlb::{ConfigError, PresenceAddress};
 
-/// What addresses of record are made of.
-pub(super) fn names(name: &str, domain: &str, template: &str) -> Result<(), ConfigError> {
+/// What the nlb's own addresses of record are made of.
+pub(super) fn names(name: &str, domain: &str) -> Result<(), ConfigError> {
     name_of("name", name)?;
     let own = Aor::parse(&format!("sip:{name}@{domain}"));
     if own.map_or(true, |own| own.host() != domain.to_ascii_lowercase()) {
         let text = domain.to_owned();
         return Err(ConfigError::Domain { text });
-    }
-    let one = Aor::parse(&template.replace(PLACE, "alice"));
-    let other = Aor::parse(&template.replace(PLACE, "bob"));
-    if one.is_err() || other.is_err() || one == other {
-        let text = template.to_owned();
-        return Err(ConfigError::Aor { text });
     }
     Ok(())
 }
@@ -43,12 +36,6 @@ pub(super) fn address(sip: SocketAddr, presence: &PresenceAddress) -> Result<(),
 pub(super) fn settings(settings: &Settings) -> Result<(), ConfigError> {
     listeners(settings)?;
     servers(&settings.server)?;
-    let sources = settings.user.iter().chain(&settings.device);
-    for source in sources {
-        if *source == Source::Basic(false) {
-            return Err(ConfigError::BasicOff);
-        }
-    }
     numbers(settings)
 }
 

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use presently_nlb::{GuardLimits, Server, Signs};
-use presently_proxy::{Carries, Limits, Listener, ProxyHeader};
+use presently_nlb::{GuardLimits, Server, ServerName, Signs};
+use presently_proxy::{Carries, Limits, Listener, Probe, ProbeSettings, Probed, ProxyHeader};
 use presently_sip::Aor;
 
 use super::Config;
@@ -66,6 +66,24 @@ impl Config {
         }
     }
 
+    /// How the application servers are probed.
+    pub(crate) fn probes(&self) -> ProbeSettings {
+        let health = &self.settings.health;
+        ProbeSettings {
+            probe: match &health.path {
+                Some(path) => Probe::Get {
+                    path: path.as_str().into(),
+                    host: health.host.as_str().into(),
+                },
+                None => Probe::Connect,
+            },
+            every: ms(health.every_ms.get()),
+            within: ms(health.timeout_ms.get()),
+            rise: health.rise.get(),
+            fall: health.fall.get(),
+        }
+    }
+
     /// What the proxy is told.
     pub(crate) fn proxy(&self) -> presently_proxy::Settings {
         let settings = &self.settings;
@@ -113,6 +131,15 @@ pub(crate) fn servers(tables: &[ServerTable]) -> Vec<Server> {
         weight: table.weight,
     });
     servers.collect()
+}
+
+/// The application servers, for the probes.
+pub(crate) fn probed(servers: &[Server]) -> Vec<Probed> {
+    let probed = servers.iter().map(|server| Probed {
+        server: ServerName::clone(&server.name),
+        address: server.address,
+    });
+    probed.collect()
 }
 
 fn ms(number: u64) -> Duration {

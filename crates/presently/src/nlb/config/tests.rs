@@ -23,10 +23,9 @@ fn config(text: &str) -> Result<Config, ConfigError> {
 fn the_least_that_is_said_is_enough() {
     let config = config(LEAST).unwrap();
     assert_eq!(config.name, "nlb1");
-    assert_eq!(config.aor, "sip:{user}@example.com");
     assert_eq!(config.presence_from, [IpAddr::from([127, 0, 0, 1])]);
     assert_eq!(config.store, PathBuf::from("nlb.db"));
-    assert!(config.admin.is_none() && config.keys.is_empty());
+    assert!(config.admin.is_none());
 }
 
 #[test]
@@ -71,11 +70,11 @@ fn a_short_key_is_refused_and_a_line_break_behind_it_is_none_of_it() {
     let path = file.display().to_string();
     let jwt = format!("jwt = {{ key_file = \"{path}\", algorithm = \"HS256\" }}");
     let text = LEAST.replace("header = \"X-User\"", &jwt);
-    std::fs::write(&file, "too short\n").unwrap();
+    std::fs::write(&file, "0123456789abcdef0123456789abcde\n").unwrap();
     let error = config(&text).unwrap_err().to_string();
-    assert!(error.contains("has 9 bytes"), "{error}");
+    assert!(error.contains(&path), "{error}");
     std::fs::write(&file, "0123456789abcdef0123456789abcdef\n").unwrap();
-    assert_eq!(config(&text).unwrap().keys[0].len(), 32);
+    assert!(config(&text).is_ok());
     std::fs::remove_file(&file).unwrap();
 }
 

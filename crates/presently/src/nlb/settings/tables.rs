@@ -1,39 +1,42 @@
 //! The tables of the file with numbers in them. What the machine also has is defaulted as there.
 
-use std::num::{NonZeroU8, NonZeroU64};
+use std::num::{NonZeroU8, NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use presently_nlb::Signs;
+use presently_proxy::ProbeSettings;
 use serde::Deserialize;
 
 /// `[health]`: how the application servers are probed.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct HealthTable {
-    /// What is asked for by GET; a status below 400 is good. Absent: connecting is enough.
+    /// What is asked for by GET; 2xx and 3xx are good. Absent: taking a connection is enough.
     pub path: Option<String>,
+    /// Of which host it is asked for.
+    pub host: String,
     /// Between two probes of one server.
     pub every_ms: NonZeroU64,
     /// How long an answer may take.
     pub timeout_ms: NonZeroU64,
-    /// After so many good probes a server is up.
-    pub rise: NonZeroU8,
-    /// After so many failed probes it is down.
-    pub fall: NonZeroU8,
+    /// After so many good probes in a row a server is up.
+    pub rise: NonZeroU32,
+    /// After so many failed ones it is down.
+    pub fall: NonZeroU32,
 }
 
 impl Default for HealthTable {
     fn default() -> Self {
+        // Their reasons stand beside them in the proxy.
+        let probes = ProbeSettings::default();
         Self {
             path: None,
-            // With three failures a dead server is out after 6 s; two servers cost a probe a
-            // second.
-            every_ms: const { NonZeroU64::new(2_000).expect("it is not 0") },
-            // Below the interval, so that probes of one server do not overlap.
-            timeout_ms: const { NonZeroU64::new(1_000).expect("it is not 0") },
-            // Once is chance.
-            rise: const { NonZeroU8::new(2).expect("it is not 0") },
-            fall: const { NonZeroU8::new(3).expect("it is not 0") },
+            // Servers that tell hosts apart are told one.
+            host: "localhost".to_owned(),
+            every_ms: NonZeroU64::new(ms(probes.every)).unwrap_or(NonZeroU64::MIN),
+            timeout_ms: NonZeroU64::new(ms(probes.within)).unwrap_or(NonZeroU64::MIN),
+            rise: NonZeroU32::new(probes.rise).unwrap_or(NonZeroU32::MIN),
+            fall: NonZeroU32::new(probes.fall).unwrap_or(NonZeroU32::MIN),
         }
     }
 }
