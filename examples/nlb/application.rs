@@ -17,7 +17,7 @@ use crate::websocket::{self, Frame};
 pub(crate) struct Application {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
-    /// Whose WebSockets are open: what a seat in the licence would be.
+    /// Whose connections are open: what a seat in a licence would be.
     live: Arc<Mutex<BTreeSet<String>>>,
 }
 
@@ -42,9 +42,11 @@ impl Application {
         Ok(application)
     }
 
-    /// Whose WebSockets it has open.
+    /// Whose connections it has open.
     pub(crate) fn live(&self) -> BTreeSet<String> {
-        self.live.lock().map_or_else(|_| BTreeSet::new(), |live| live.clone())
+        self.live
+            .lock()
+            .map_or_else(|_| BTreeSet::new(), |live| live.clone())
     }
 
     async fn serve(&self, mut stream: TcpStream, desk: &Desk) -> Option<()> {

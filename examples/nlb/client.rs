@@ -31,7 +31,9 @@ impl Client {
         );
         let sent = stream.write_all(request.as_bytes()).await;
         sent.map_err(|error| error.to_string())?;
-        let head = read_head(&mut stream).await.ok_or("the answer was cut short")?;
+        let head = read_head(&mut stream)
+            .await
+            .ok_or("the answer was cut short")?;
         let first = head.lines().next().unwrap_or_default();
         if !first.starts_with("HTTP/1.1 101 ") {
             return Err(format!("the nlb answered {first}"));

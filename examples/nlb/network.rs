@@ -29,7 +29,8 @@ impl Network {
                 let Ok(far) = TcpStream::connect(nlb).await else {
                     continue;
                 };
-                let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+                let ((near_in, near_out), (far_in, far_out)) =
+                    (near.into_split(), far.into_split());
                 tokio::spawn(carry(near_in, far_out, watching.subscribe()));
                 tokio::spawn(carry(far_in, near_out, watching.subscribe()));
             }

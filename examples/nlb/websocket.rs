@@ -42,7 +42,9 @@ pub(crate) async fn read(stream: &mut TcpStream) -> Option<Frame> {
 /// Writes `text` as one frame; a client's is masked, as the protocol demands (with zeros, which
 /// hide nothing: a demo has no proxies to protect). `None` when the connection has ended.
 pub(crate) async fn write(stream: &mut TcpStream, text: &str, is_client: bool) -> Option<()> {
-    let length = u8::try_from(text.len()).ok().filter(|length| *length < 126)?;
+    let length = u8::try_from(text.len())
+        .ok()
+        .filter(|length| *length < 126)?;
     let mut frame = vec![0x81, length];
     if is_client {
         frame = vec![0x81, 0x80 | length, 0, 0, 0, 0];
@@ -61,7 +63,9 @@ fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
-        let mut group = chunk.iter().fold(0_u32, |group, byte| group << 8 | u32::from(*byte));
+        let mut group = chunk
+            .iter()
+            .fold(0_u32, |group, byte| group << 8 | u32::from(*byte));
         group <<= 8 * (3 - chunk.len());
         for place in 0..4 {
             let digit = usize::try_from(group >> (18 - 6 * place) & 63).unwrap_or(0);
@@ -75,7 +79,13 @@ fn base64(bytes: &[u8]) -> String {
 
 /// SHA-1 (RFC 3174 §6.1), which the handshake asks for and which protects nothing here.
 fn sha1(message: &[u8]) -> Vec<u8> {
-    let mut state: [u32; 5] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
+    let mut state: [u32; 5] = [
+        0x6745_2301,
+        0xefcd_ab89,
+        0x98ba_dcfe,
+        0x1032_5476,
+        0xc3d2_e1f0,
+    ];
     let bits = u64::try_from(message.len()).unwrap_or(0) * 8;
     let mut padded = message.to_vec();
     padded.push(0x80);
@@ -94,7 +104,10 @@ fn sha1(message: &[u8]) -> Vec<u8> {
 
 fn schedule(block: &[u8]) -> Vec<u32> {
     let words = block.chunks_exact(4);
-    let words = words.map(|word| word.iter().fold(0, |word, byte| word << 8 | u32::from(*byte)));
+    let words = words.map(|word| {
+        word.iter()
+            .fold(0, |word, byte| word << 8 | u32::from(*byte))
+    });
     let mut schedule: Vec<u32> = words.collect();
     while schedule.len() < 80 {
         let back = |count: usize| schedule.iter().rev().nth(count - 1).copied();
@@ -105,19 +118,20 @@ fn schedule(block: &[u8]) -> Vec<u32> {
 }
 
 fn rounds(state: [u32; 5], schedule: &[u32]) -> [u32; 5] {
-    let [mut a, mut b, mut c, mut d, mut e] = state;
+    let mut held = state;
     for (place, word) in schedule.iter().enumerate() {
+        let [one, two, three, four, five] = held;
         let (mixed, constant) = match place {
-            0..20 => (b & c | !b & d, 0x5a82_7999),
-            20..40 => (b ^ c ^ d, 0x6ed9_eba1),
-            40..60 => (b & c | b & d | c & d, 0x8f1b_bcdc),
-            _ => (b ^ c ^ d, 0xca62_c1d6_u32),
+            0..20 => (two & three | !two & four, 0x5a82_7999),
+            20..40 => (two ^ three ^ four, 0x6ed9_eba1),
+            40..60 => (two & three | two & four | three & four, 0x8f1b_bcdc),
+            _ => (two ^ three ^ four, 0xca62_c1d6_u32),
         };
-        let added = [mixed, e, constant, *word].into_iter();
-        let next = added.fold(a.rotate_left(5), u32::wrapping_add);
-        (a, b, c, d, e) = (next, a, b.rotate_left(30), c, d);
+        let added = [mixed, five, constant, *word].into_iter();
+        let next = added.fold(one.rotate_left(5), u32::wrapping_add);
+        held = [next, one, two.rotate_left(30), three, four];
     }
-    [a, b, c, d, e]
+    held
 }
 
 #[cfg(test)]
