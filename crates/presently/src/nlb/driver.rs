@@ -23,7 +23,7 @@ use super::line::Line;
 use super::metrics::{HostCounters, Snapshot};
 use super::settings::{AtStop, WhenUnreachable};
 use super::steps::Steps;
-use super::{Config, Control, SessionList};
+use super::{Config, Control, ServerRow, SessionList};
 use crate::driver::Clock;
 
 /// An nlb with its sockets, ready to run.
@@ -258,7 +258,7 @@ impl Nlb {
     fn snapshot(&self) -> Snapshot {
         let is_reachable = self.machine.is_reachable();
         let is_waited_for = self.config.settings.when_unreachable == WhenUnreachable::Refuse;
-        let servers = SessionList::of(&self.machine, NOBODY).servers;
+        let servers = ServerRow::all(&self.machine);
         let is_any_up = servers.iter().any(|server| server.state == "up");
         Snapshot {
             nlb: *self.machine.counters(),
@@ -293,5 +293,3 @@ const QUESTIONS_A_TURN: usize = 256;
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 /// How long it says good-bye for everybody.
 const RELEASE_WITHIN: Duration = Duration::from_secs(10);
-/// No address of record has a space in it.
-const NOBODY: &str = " ";

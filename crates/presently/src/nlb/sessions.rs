@@ -62,7 +62,7 @@ impl SessionList {
         let sessions = machine.sessions();
         let wanted = sessions.filter(|sight| sight.user.as_str().contains(part));
         Self {
-            servers: machine.servers().iter().map(ServerRow::new).collect(),
+            servers: ServerRow::all(machine),
             sessions: wanted.take(ROWS_MAX).map(SessionRow::new).collect(),
             sessions_total: machine.counters().sessions,
         }
@@ -70,6 +70,11 @@ impl SessionList {
 }
 
 impl ServerRow {
+    /// The application servers of `machine`.
+    pub(super) fn all(machine: &Machine) -> Vec<Self> {
+        machine.servers().iter().map(Self::new).collect()
+    }
+
     fn new(standing: Standing<'_>) -> Self {
         let state = match (standing.is_draining, standing.is_up) {
             (true, _) => "draining",

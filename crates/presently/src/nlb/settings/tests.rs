@@ -153,3 +153,39 @@ fn a_mistake_is_named_with_its_line() {
     let expected = "f:2: a presence server is udp:HOST:PORT or tcp:HOST:PORT";
     assert!(error.starts_with(expected), "{error}");
 }
+
+/// The keys that a table of the file may have, as the error for another one lists them.
+fn keys(head: &str) -> Vec<String> {
+    let error = parse::<Settings>("f", &format!("{head}\nno_such_key = 1\n")).unwrap_err();
+    let error = error.to_string();
+    let (_, list) = error.split_once(", expected one of ").expect(&error);
+    let names = list
+        .split(", ")
+        .map(|name| name.trim_matches('`').to_owned());
+    names.collect()
+}
+
+#[test]
+fn the_manual_names_each_key() {
+    let manual = include_str!("../../../../../docs/nlb.md");
+    let tables = [
+        "",
+        "[[listen]]",
+        "[[server]]",
+        "[health]",
+        "[decision]",
+        "[resume]",
+        "[guard]",
+        "[timeouts]",
+        "[refresh]",
+        "[limits]",
+    ];
+    for table in tables {
+        for key in keys(table) {
+            let is_named = ["`", "`[", "`[["]
+                .iter()
+                .any(|mark| manual.contains(&format!("{mark}{key}")));
+            assert!(is_named, "{table} {key}");
+        }
+    }
+}
