@@ -93,8 +93,9 @@ impl Nlb {
     /// The session of the user called `name`.
     pub fn session(&self, name: &str) -> Option<SessionRow> {
         let user = format!("sip:{name}@example.com");
-        let rows = self.sessions().sessions.into_iter();
-        rows.filter(|row| row.user == user).next_back()
+        let mut rows = self.sessions().sessions.into_iter();
+        // A session that is being given back may stand before the one that began anew.
+        rows.rfind(|row| row.user == user)
     }
 
     /// What `/steps` says of the user called `name`.
