@@ -1,6 +1,6 @@
 //! A client that reconnects when its phone is sent the UUID: `cargo run --example nlb_client --
-//! --pool HOST:PORT --nlb HOST:PORT --user NAME`, beside the example `nlb` or any nlb that takes the
-//! user's name from the header X-User.
+//! --pool HOST:PORT --nlb HOST:PORT --user NAME`, beside the example `nlb` or any nlb that takes
+//! the user's name from the header X-User.
 //!
 //! It registers a SIP phone, opens a WebSocket through the nlb, and echoes a line each second. When
 //! a MESSAGE with `UUID=…` arrives, or the connection ends, it connects again: with the UUID, and

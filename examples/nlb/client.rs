@@ -26,8 +26,9 @@ impl Client {
         let mut stream = stream.map_err(|error| error.to_string())?;
         let resume = uuid.map_or_else(String::new, |uuid| format!("Presently-Session: {uuid}\r\n"));
         let request = format!(
-            "GET /socket HTTP/1.1\r\nHost: {nlb}\r\nX-User: {user}\r\n{resume}Upgrade: websocket\r\n\
-             Connection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            "GET /socket HTTP/1.1\r\nHost: {nlb}\r\nX-User: {user}\r\n{resume}\
+             Connection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
         );
         let sent = stream.write_all(request.as_bytes()).await;
         sent.map_err(|error| error.to_string())?;

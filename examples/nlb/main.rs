@@ -1,5 +1,5 @@
-//! The nlb at work: a presence pool, an nlb, two application servers and four users with phones, who
-//! play a short story over real sockets. Afterwards everything stays up, with a page to open.
+//! The nlb at work: a presence pool, an nlb, two application servers and four users with phones,
+//! who play a short story over real sockets. Afterwards everything stays up, with a page to open.
 //!
 //! `cargo run --release --example nlb` plays the story and stays. `-- --once` ends after it,
 //! `-- --port 8090` starts the search for the page's port there (0 takes any); `-- --silent` lets

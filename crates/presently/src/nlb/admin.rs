@@ -13,7 +13,8 @@ use tokio::net::TcpListener;
 
 use super::Control;
 
-/// Answers `/metrics`, `/healthz`, `/readyz`, `/sessions` and `/steps` about the nlb of `control`, for ever.
+/// Answers `/metrics`, `/healthz`, `/readyz`, `/sessions` and `/steps` about the nlb of `control`,
+/// for ever.
 ///
 /// `/healthz` is 200 while the loop turns, `/readyz` while users are given access. `/sessions` and
 /// `/steps` name people, so they are served on loopback only.
