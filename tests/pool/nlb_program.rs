@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use presently::nlb::SessionList;
-use presently_tests::program::{Application, Guest, Nlb, Place, Plan, Pool, run, until};
+use presently_tests::program::{Application, Guest, Nlb, Place, Plan, Pool, Town, run, until};
 
 fn pool() -> Pool {
     Pool::with(&Plan {
@@ -213,4 +213,27 @@ fn sip_of_other_hosts_is_counted_and_not_taken() {
         (nlb.metrics().get("nlb_messages_strange") == 1).then_some(())
     });
     assert_eq!(nlb.metrics().get("nlb_messages_stray"), 0);
+}
+
+#[test]
+fn raw_tcp_is_of_the_user_whose_phone_is_registered_from_the_same_host() {
+    let pool = pool();
+    let server = Application::start("a1");
+    let settings = Nlb::settings(&pool.place, pool.udp(), &[&server]);
+    let settings = settings
+        .replace("nlb.db", "pool.db")
+        .replace("kind = \"http\"", "kind = \"tcp\"");
+    let nlb = Nlb::start(&pool.place, &format!("by_address = true\n{settings}"));
+    // The nlb's own registrations come from this host too, and are no phones.
+    assert!(
+        Guest::try_open(nlb.http, "nobody").is_none(),
+        "nobody is registered"
+    );
+    let mut town = Town::default();
+    let alice = town.udp("alice", pool.udp());
+    town.register(alice);
+    let mut guest = Guest::try_open(nlb.http, "whoever").expect("alice is registered here");
+    assert!(guest.echo());
+    assert_eq!(nlb.session("alice").unwrap().paths, 1);
+    assert_eq!(nlb.metrics().get("nlb_addresses_looked_up"), 2);
 }

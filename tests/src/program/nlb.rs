@@ -274,6 +274,16 @@ pub struct Guest {
 impl Guest {
     /// Asks for an upgrade at `nlb` as the user called `name`; the status when that is refused.
     pub fn open(nlb: SocketAddr, name: &str, uuid: Option<&str>) -> Result<Self, u16> {
+        Self::ask(nlb, name, uuid).expect("an answer")
+    }
+
+    /// As [`Guest::open`], over a listener of raw TCP; `None` when the connection is closed without
+    /// an answer.
+    pub fn try_open(nlb: SocketAddr, name: &str) -> Option<Self> {
+        Self::ask(nlb, name, None)?.ok()
+    }
+
+    fn ask(nlb: SocketAddr, name: &str, uuid: Option<&str>) -> Option<Result<Self, u16>> {
         let stream = TcpStream::connect(nlb).expect("the nlb listens");
         let timeout = stream.set_read_timeout(Some(WITHIN));
         timeout.expect("a socket can");
@@ -283,23 +293,20 @@ impl Guest {
              Connection: Upgrade\r\n\r\n"
         );
         let mut stream = BufReader::new(stream);
-        stream
-            .get_mut()
-            .write_all(request.as_bytes())
-            .expect("it takes a request");
-        let head = read_head(&mut stream).expect("an answer");
+        stream.get_mut().write_all(request.as_bytes()).ok()?;
+        let head = read_head(&mut stream)?;
         let status = head
             .split(' ')
             .nth(1)
             .and_then(|status| status.parse().ok());
         match status.expect("a status") {
             101 => {}
-            status => return Err(status),
+            status => return Some(Err(status)),
         }
         let mut server = String::new();
         stream.read_line(&mut server).expect("the server greets");
         let server = server.trim().to_owned();
-        Ok(Self { stream, server })
+        Some(Ok(Self { stream, server }))
     }
 
     /// Says a line and waits for its echo; false when the connection has ended.

@@ -3,16 +3,26 @@
 use std::collections::HashMap;
 
 use presently_nlb::{Entering, PathId, PathKind};
-use presently_sip::WallTime;
+use presently_sip::{Aor, WallTime};
 use presently_store::{Completion, Operation, Outcome, Ticket};
 
 /// The paths that wait for the store to say whose they are.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Bound {
+    /// The nlb's own address: it and its handles are registered from some host, too.
+    own: Aor,
     waiting: HashMap<PathId, Box<Entering>>,
 }
 
 impl Bound {
+    /// Of an nlb that is registered as `own`.
+    pub(super) fn new(own: Aor) -> Self {
+        Self {
+            own,
+            waiting: HashMap::new(),
+        }
+    }
+
     /// Whether the store may know whose `entering` is, and there is room to wait for it.
     pub(super) fn is_asked(&self, entering: &Entering) -> bool {
         let is_silent = entering.user.is_none() && entering.kind == PathKind::Tcp;
@@ -36,12 +46,20 @@ impl Bound {
     pub(super) fn answered(&mut self, completion: Completion) -> Option<Box<Entering>> {
         let path = PathId(completion.ticket.0 & !OWN);
         let mut entering = self.waiting.remove(&path)?;
-        if let Ok(Outcome::Clients(clients)) = completion.result {
+        if let Ok(Outcome::Clients(mut clients)) = completion.result {
+            clients.retain(|client| !self.is_the_nlbs(client));
             // Several users behind one address cannot be told apart by it.
             let only = <[_; 1]>::try_from(clients).ok();
             entering.user = only.map(|[client]| client);
         }
         Some(entering)
+    }
+
+    /// Whether `client` is the nlb itself, or one of its handles.
+    fn is_the_nlbs(&self, client: &Aor) -> bool {
+        let rest = client.user().strip_prefix(self.own.user());
+        let is_named = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        is_named && client.host() == self.own.host()
     }
 
     /// The path is over; whether it waited here.
@@ -60,9 +78,13 @@ mod tests {
     use std::sync::Arc;
 
     use presently_nlb::Traffic;
-    use presently_sip::{Aor, Moment};
+    use presently_sip::Moment;
 
     use super::*;
+
+    fn own() -> Aor {
+        Aor::parse("sip:nlb1@example.com").unwrap()
+    }
 
     fn entering(kind: PathKind) -> Entering {
         Entering {
@@ -80,15 +102,20 @@ mod tests {
 
     #[test]
     fn only_the_one_user_of_an_address_is_believed() {
-        let alice = Aor::parse("sip:alice@example.com").unwrap();
-        let bob = Aor::parse("sip:bob@example.com").unwrap();
+        let aor = |user: &str| Aor::parse(&format!("sip:{user}@example.com")).unwrap();
+        let (alice, bob) = (aor("alice"), aor("bob"));
         let table = [
             (vec![], None),
             (vec![alice.clone()], Some(alice.clone())),
+            (
+                vec![aor("nlb1"), alice.clone(), aor("nlb1.x7")],
+                Some(alice.clone()),
+            ),
+            (vec![aor("nlb12")], Some(aor("nlb12"))),
             (vec![alice, bob], None),
         ];
         for (clients, expected) in table {
-            let mut bound = Bound::default();
+            let mut bound = Bound::new(own());
             assert!(bound.is_asked(&entering(PathKind::Tcp)));
             let (ticket, _) = bound.ask(Box::new(entering(PathKind::Tcp)), WallTime(0));
             let completion = Completion {
@@ -102,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_path_that_left_meanwhile_does_not_enter() {
-        let mut bound = Bound::default();
+        let mut bound = Bound::new(own());
         assert!(!bound.is_asked(&entering(PathKind::Http)));
         let (ticket, _) = bound.ask(Box::new(entering(PathKind::Tcp)), WallTime(0));
         assert!(bound.left(PathId(7)) && !bound.left(PathId(7)));

@@ -79,6 +79,7 @@ impl Nlb {
         let servers = config::servers(&config.settings.server);
         let probes = Probes::start(config.probes(), config::probed(&servers));
         let machine = config.machine(sip);
+        let bound = Bound::new(machine.aor.clone());
         let machine = Machine::new(machine, servers, clock.now(), rand::random(), records);
         let identify = Arc::new(config.identity.clone());
         let proxy = config.proxy();
@@ -103,7 +104,7 @@ impl Nlb {
             store,
             store_lock,
             done: Vec::new(),
-            bound: Bound::default(),
+            bound,
             probes,
             sleep: Box::pin(tokio::time::sleep_until(clock.instant(clock.now().moment))),
             clock,
