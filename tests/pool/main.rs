@@ -1,5 +1,5 @@
 //! The real program over real sockets, each role a process of its own: black-box tests of what
-//! docs/conformance.md calls R1 to R14, of starting and stopping, and of bad input.
+//! docs/conformance.md calls R1 to R14 and S1 to S26, of starting and stopping, and of bad input.
 
 mod admin;
 mod backup;
@@ -8,6 +8,9 @@ mod drain;
 mod faults;
 mod flows;
 mod hostile;
+mod nlb;
+mod nlb_faults;
+mod nlb_program;
 mod path;
 mod refused;
 mod rejoin;

@@ -6,6 +6,7 @@
 
 mod admin;
 mod crowd;
+mod nlb;
 mod phone;
 mod place;
 mod pool;
@@ -15,6 +16,7 @@ mod wire;
 
 pub use admin::{Metrics, http};
 pub use crowd::{Crowd, Size, Told};
+pub use nlb::{Application, Guest, Nlb};
 pub use phone::{Phone, Town};
 pub use place::Place;
 pub use pool::{Member, Plan, Pool};

@@ -229,8 +229,8 @@ members of the pool in processes of their own (`link`) too. Credentials are mask
 have been started with --admin, at an address of loopback.";
 
 const NLB_HELP: &str = "\
-At the least, the file says where the presence server is, where clients come, who they are, and where
-they go; docs/nlb.md has all the keys:
+At the least, the file says where the presence server is, where clients come, who they are and
+where they go; docs/nlb.md has all the keys:
 
   domain = \"example.com\"
   presence = \"udp:127.0.0.1:5060\"

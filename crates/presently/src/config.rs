@@ -21,9 +21,7 @@ use presently_presence::package::Packages;
 
 pub use self::error::ConfigError;
 pub use self::file::FileError;
-#[cfg(test)]
-pub(crate) use self::file::parse;
-pub(crate) use self::file::read_file;
+pub(crate) use self::file::{parse, read_file};
 pub(crate) use self::listen::resolve;
 pub use self::listen::{Advertise, InvalidListen, Listen};
 pub use self::oob::{InvalidOobAddress, OobAddress};

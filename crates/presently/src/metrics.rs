@@ -16,7 +16,8 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use self::tables::{BALANCER, HOST, LINKS, OOB, POOL, SERVER, STORE_LOCK, TRANSPORT};
+use self::tables::{BALANCER, HOST, LINKS, OOB, POOL, SERVER};
+pub(crate) use self::tables::{STORE_LOCK, TRANSPORT};
 use crate::LinkCounters;
 use crate::host;
 
@@ -72,13 +73,18 @@ impl Snapshot {
     /// The metrics in the text format of Prometheus.
     #[must_use]
     pub fn encode(self) -> String {
-        let mut registry = Registry::default();
-        registry.register_collector(Box::new(self));
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &registry)
-            .expect("a String takes everything");
-        text
+        text_of(self)
     }
+}
+
+/// What `collector` has, in the text format of Prometheus.
+pub(crate) fn text_of(collector: impl Collector) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(collector));
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry)
+        .expect("a String takes everything");
+    text
 }
 
 impl Collector for Snapshot {
@@ -115,11 +121,11 @@ impl Collector for Snapshot {
 }
 
 /// One counter: its name, what it counts, and where it stands.
-type Metric<T> = (&'static str, &'static str, fn(&T) -> u64);
+pub(crate) type Metric<T> = (&'static str, &'static str, fn(&T) -> u64);
 /// One gauge of each server.
 type Gauge = (&'static str, &'static str, fn(&ServerSnapshot) -> usize);
 
-fn write_all<T>(
+pub(crate) fn write_all<T>(
     encoder: &mut DescriptorEncoder<'_>,
     metrics: &[Metric<T>],
     counters: &T,

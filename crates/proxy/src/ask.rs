@@ -114,6 +114,13 @@ pub struct Who {
     pub uuid: Option<Box<str>>,
 }
 
+impl Who {
+    /// Whether both speak for the same user on the same device.
+    pub(crate) fn is_same_user(&self, other: &Self) -> bool {
+        self.user == other.user && self.device == other.device
+    }
+}
+
 /// Says for whom a request speaks; called by all proxy threads.
 pub trait Identify: Send + Sync + 'static {
     /// The headers it looks at. While these stay the same on one connection, and the query too if

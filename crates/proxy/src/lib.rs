@@ -6,11 +6,35 @@
 //! asks nobody.
 
 mod ask;
+mod carried;
+mod client_io;
+mod conn;
+mod connect;
+mod counters;
+mod forward;
+#[doc(hidden)]
+pub mod fuzz;
+mod greeting;
+mod http;
+pub mod identity;
+mod lane;
 mod network;
+mod probe;
 mod proxy;
+pub mod proxy_protocol;
 mod settings;
+mod slots;
+mod sources;
+mod tcp;
+mod tunnel;
+mod upstream;
 
 pub use ask::{Asked, Identify, Questions, Who};
+pub use counters::Counters;
 pub use network::{InvalidNetwork, Network};
+pub use probe::{Health, Probe, ProbeSettings, Probed, Probes};
 pub use proxy::{Proxy, StartError};
 pub use settings::{Carries, Forwarding, Limits, Listener, ProxyHeader, Settings};
+
+#[cfg(test)]
+mod tests;

@@ -1,19 +1,35 @@
-//! The proxy as the control loop holds it.
+//! The proxy as the control loop holds it: threads, and what they are told.
 
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc as std_mpsc;
 use std::time::Instant;
 
 use presently_nlb::Verdict;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc;
 
+use crate::counters::{Counters, LaneCounters};
+use crate::lane::{Lane, LaneSeed, Order, lane_of};
+use crate::sources::Sources;
 use crate::{Identify, Questions, Settings};
 
 /// A running proxy. Dropping it stops it at once.
 #[derive(Debug)]
 pub struct Proxy {
     addresses: Vec<SocketAddr>,
+    lanes: Vec<Side>,
+}
+
+/// The control loop's side of one thread.
+#[derive(Debug)]
+struct Side {
+    orders: mpsc::UnboundedSender<Order>,
+    counters: Arc<LaneCounters>,
 }
 
 impl Proxy {
@@ -29,10 +45,32 @@ impl Proxy {
         origin: Instant,
         threads: NonZeroU16,
     ) -> Result<(Self, Questions), StartError> {
-        let _ = (identify, origin, threads);
-        let (_, questions) = Questions::new(settings.limits.waiting);
-        let addresses = settings.listeners.iter().map(|one| one.address).collect();
-        Ok((Self { addresses }, questions))
+        let (asking, questions) = Questions::new(settings.limits.waiting);
+        let mut addresses: Vec<_> = settings.listeners.iter().map(|one| one.address).collect();
+        let seed = LaneSeed {
+            settings: Arc::new(settings),
+            identify,
+            asking,
+            counters: Arc::default(),
+            sources: Arc::new(Sources::default()),
+            origin,
+            number: 0,
+        };
+        let mut proxy = Self {
+            addresses: Vec::new(),
+            lanes: Vec::new(),
+        };
+        for number in 0..threads.get() {
+            let sockets = bind_all(&mut addresses)?;
+            let seed = LaneSeed {
+                counters: Arc::default(),
+                number,
+                ..seed.clone()
+            };
+            proxy.lanes.push(start_lane(seed, sockets)?);
+        }
+        proxy.addresses = addresses;
+        Ok((proxy, questions))
     }
 
     /// Where the listeners are, in their order, once the system has chosen their ports.
@@ -42,12 +80,33 @@ impl Proxy {
 
     /// Carries a verdict to its path; one for a path that is gone is dropped.
     pub fn tell(&self, verdict: Verdict) {
-        let _ = verdict;
+        let (Verdict::Admit { path, .. }
+        | Verdict::Cut { path, .. }
+        | Verdict::Refuse { path, .. }) = &verdict;
+        let lane = usize::try_from(lane_of(*path)).ok();
+        if let Some(lane) = lane.and_then(|number| self.lanes.get(number)) {
+            // A thread that has ended has no paths.
+            let _ = lane.orders.send(Order::Judge(verdict));
+        }
+    }
+
+    /// What was carried and refused so far.
+    pub fn counters(&self) -> Counters {
+        let mut sum = Counters::default();
+        for lane in &self.lanes {
+            lane.counters.add_to(&mut sum);
+        }
+        sum
     }
 
     /// Closes the listeners. Connections end as they become idle, and all of them after
-    /// [`crate::Limits::drain`]; then [`Questions::next`] gives `None`.
-    pub fn stop(&self) {}
+    /// [`crate::Limits::drain`]; then [`Questions::next`] gives `None`. Stopping a second time ends
+    /// them at once.
+    pub fn stop(&self) {
+        for lane in &self.lanes {
+            let _ = lane.orders.send(Order::Stop);
+        }
+    }
 }
 
 /// The proxy could not be started.
@@ -66,3 +125,89 @@ pub enum StartError {
     #[error("cannot start a thread of the proxy")]
     Thread(#[source] io::Error),
 }
+
+/// One socket for each listener; a port the system chose is the next thread's as well.
+fn bind_all(addresses: &mut [SocketAddr]) -> Result<Vec<TcpSocket>, StartError> {
+    let sockets = addresses.iter_mut().map(|address| {
+        let bound = bind(*address).and_then(|socket| Ok((socket.local_addr()?, socket)));
+        let (local, socket) = bound.map_err(|source| StartError::Listen {
+            address: *address,
+            source,
+        })?;
+        *address = local;
+        Ok(socket)
+    });
+    sockets.collect()
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    // Each thread listens for itself: the system spreads connections, and no thread hands any over.
+    socket.set_reuseport(true)?;
+    // Accepted connections inherit it, which saves a call for each.
+    socket.set_nodelay(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+fn start_lane(seed: LaneSeed, sockets: Vec<TcpSocket>) -> Result<Side, StartError> {
+    let (orders, told) = mpsc::unbounded_channel();
+    let (ready, started) = std_mpsc::channel();
+    let counters = Arc::clone(&seed.counters);
+    let thread = std::thread::Builder::new().name(format!("proxy-{}", seed.number));
+    let spawned = thread.spawn(move || run(seed, sockets, told, &ready));
+    spawned.map_err(StartError::Thread)?;
+    let started = started.recv().unwrap_or_else(|_| {
+        let ended = io::Error::other("it ended at once");
+        Err(StartError::Thread(ended))
+    });
+    started.map(|()| Side { orders, counters })
+}
+
+fn run(
+    seed: LaneSeed,
+    sockets: Vec<TcpSocket>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    ready: &std_mpsc::Sender<Result<(), StartError>>,
+) {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all().event_interval(EVENT_INTERVAL);
+    let runtime = match builder.build_local(LocalOptions::default()) {
+        Ok(runtime) => runtime,
+        Err(source) => {
+            let _ = ready.send(Err(StartError::Thread(source)));
+            return;
+        }
+    };
+    let _ = runtime.block_on(async {
+        let addresses: Vec<_> = seed
+            .settings
+            .listeners
+            .iter()
+            .map(|one| one.address)
+            .collect();
+        let opened = sockets.into_iter().zip(addresses).map(|(socket, address)| {
+            let listener = socket.listen(BACKLOG);
+            listener.map_err(|source| StartError::Listen { address, source })
+        });
+        let opened: Result<Vec<TcpListener>, _> = opened.collect();
+        match opened {
+            Ok(listeners) => {
+                ready.send(Ok(())).ok()?;
+                Rc::new(Lane::new(seed)).serve(listeners, orders).await;
+            }
+            Err(error) => ready.send(Err(error)).ok()?,
+        }
+        Some(())
+    });
+}
+
+/// Connections that wait to be taken; the system lowers it to its own limit.
+const BACKLOG: u32 = 4096;
+/// Tasks run between looks at the sockets. Each look is a system call, and brings all that is
+/// ready.
+const EVENT_INTERVAL: u32 = 61;

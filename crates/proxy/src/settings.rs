@@ -72,7 +72,8 @@ pub enum Carries {
 pub enum ProxyHeader {
     /// They do not; such bytes are the client's.
     Absent,
-    /// Those from trusted addresses may.
+    /// Those from trusted addresses may. Such a connection is held until its first bytes have come,
+    /// so this is not for protocols in which the server speaks first.
     Optional,
     /// They all do: others are closed, and so are those from addresses that are not trusted.
     Required,

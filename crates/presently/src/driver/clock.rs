@@ -31,6 +31,11 @@ impl Clock {
         }
     }
 
+    /// When moments began, on the system's own clock: for others who count them.
+    pub(crate) fn origin(&self) -> std::time::Instant {
+        self.started.into_std()
+    }
+
     /// By how many seconds the system's clock has been set since the start, forward or (negative)
     /// back: whole ones, so that reading two clocks one after the other makes none.
     pub(crate) fn stepped_secs(&self) -> i64 {

@@ -53,7 +53,7 @@ pub(super) const POOL: &[Metric<Snapshot>] = &[(
     |it| it.rejoins,
 )];
 
-pub(super) const TRANSPORT: &[Metric<presently_transport::Counters>] = &[
+pub(crate) const TRANSPORT: &[Metric<presently_transport::Counters>] = &[
     (
         "transport_datagrams_received",
         "SIP datagrams taken",
@@ -142,7 +142,7 @@ pub(super) const LINKS: &[Metric<LinkCounters>] = &[
     ),
 ];
 
-pub(super) const STORE_LOCK: &[Metric<LockCounters>] = &[
+pub(crate) const STORE_LOCK: &[Metric<LockCounters>] = &[
     (
         "store_members_killed",
         "Paused members that kept the lock of the store's file and were killed",

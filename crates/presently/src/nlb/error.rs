@@ -4,14 +4,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use presently_proxy::identity::{InvalidKey, InvalidTemplate};
+
 /// Settings that do not fit together.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// Every request would be refused.
     #[error(
-        "listen {address}: without `user` nobody names one there, and anonymous = \"refuse\" \
-         then refuses all"
+        "listen {address}: nothing names a user there (user, first_word, by_address), and \
+         anonymous = \"refuse\" then refuses all"
     )]
     AllRefused {
         /// The listener.
@@ -22,12 +24,9 @@ pub enum ConfigError {
     Aor {
         /// The template.
         text: String,
-    },
-    /// Nothing else would tell whose connection it is.
-    #[error("listen {address}: user = \"proxy\" needs proxy_protocol = true")]
-    NoProxyHeader {
-        /// The listener.
-        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: InvalidTemplate,
     },
     /// `basic = false` says nothing.
     #[error("basic = false names no place to look: leave it out")]
@@ -38,6 +37,18 @@ pub enum ConfigError {
         /// What was written.
         text: String,
     },
+    /// The key says nothing for this kind of listener.
+    #[error("listen {address}: first_word is for kind = \"tcp\"")]
+    FirstWordOfHttp {
+        /// The listener.
+        address: SocketAddr,
+    },
+    /// The text is no header's name.
+    #[error("{name:?} is no name of a header")]
+    Header {
+        /// What was written.
+        name: String,
+    },
     /// The key for tokens cannot be read.
     #[error("the key file {path} cannot be read")]
     KeyFile {
@@ -47,15 +58,14 @@ pub enum ConfigError {
         #[source]
         source: io::Error,
     },
-    /// Anybody could guess it.
-    #[error("the key in {path} has {bytes} bytes: HS256 needs at least {least}")]
-    KeyShort {
+    /// The key is none for the algorithm.
+    #[error("the key in {path} cannot be used")]
+    Key {
         /// Where.
         path: PathBuf,
-        /// How long it is.
-        bytes: usize,
-        /// How long it must be.
-        least: usize,
+        /// Why.
+        #[source]
+        source: InvalidKey,
     },
     /// A number is not in its range.
     #[error("{key} must be {least} to {most}")]
@@ -81,23 +91,6 @@ pub enum ConfigError {
     /// Nobody to give access to.
     #[error("no [[server]]: there is no application server")]
     NoServer,
-    /// Anybody could write the header.
-    #[error(
-        "listen {address} can be reached from outside, and believes every PROXY header: \
-         name the hosts in proxy_from"
-    )]
-    OpenProxyHeader {
-        /// The listener.
-        address: SocketAddr,
-    },
-    /// The key says nothing for this kind of listener.
-    #[error(
-        "listen {address}: `user` is for kind = \"tcp\"; requests name theirs by the list user"
-    )]
-    TcpUserOfHttp {
-        /// The listener.
-        address: SocketAddr,
-    },
     /// Two application servers have one name.
     #[error("two [[server]] are called {name}")]
     Twice {
@@ -111,6 +104,12 @@ pub enum ConfigError {
     )]
     Unreachable {
         /// The address.
+        address: SocketAddr,
+    },
+    /// Nobody may write the header.
+    #[error("listen {address}: proxy_protocol needs the hosts that may write it, in `trusted`")]
+    Untrusted {
+        /// The listener.
         address: SocketAddr,
     },
 }

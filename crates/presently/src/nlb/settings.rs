@@ -7,13 +7,15 @@ mod tables;
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::Path;
+use std::str::FromStr;
 
 use serde::Deserialize;
 
-pub use self::address::{Address, InvalidAddress, PresenceAddress};
+pub use self::address::{Address, InvalidAddress, PresenceAddress, Trusted};
 pub use self::source::{JwtAlgorithm, JwtSource, JwtWhere, Source};
 pub use self::tables::{
-    DecisionTable, GuardTable, HealthTable, LimitsTable, QueueTable, ResumeTable, TimeoutsTable,
+    DecisionTable, GuardTable, HealthTable, LimitsTable, RefreshTable, ResumeTable, SignsOf,
+    TimeoutsTable,
 };
 use crate::config::{self, FileError, LogFormat, LogLevel, StorePath};
 
@@ -35,12 +37,22 @@ pub struct Settings {
     /// What becomes of requests while the presence server does not answer.
     #[serde(default)]
     pub when_unreachable: WhenUnreachable,
+    /// What becomes of its sessions when it is stopped.
+    #[serde(default)]
+    pub at_stop: AtStop,
     /// Where its sessions are kept.
     pub store: Option<StorePath>,
     /// Metrics, health and sessions over HTTP.
     pub admin: Option<SocketAddr>,
     /// How many threads carry the bytes.
     pub threads: Option<NonZeroU16>,
+    /// The hosts that may say on whose behalf a connection comes: their PROXY headers are read, and
+    /// their forwarding headers kept.
+    #[serde(default)]
+    pub trusted: Vec<Trusted>,
+    /// Whether clients' own forwarding headers reach the application servers.
+    #[serde(default)]
+    pub forwarding: Forwarding,
     /// How a user's name becomes an address of record.
     pub aor: Option<String>,
     /// What becomes of requests that name no user.
@@ -53,6 +65,10 @@ pub struct Settings {
     /// Where clients reach it.
     #[serde(default)]
     pub listen: Vec<ListenTable>,
+    /// Whether raw TCP that names no user belongs to the one user whose phone is registered from
+    /// the same host; the store is then the pool's.
+    #[serde(default)]
+    pub by_address: bool,
     /// Where the user's name is taken from: the first that has one.
     #[serde(default)]
     pub user: Vec<Source>,
@@ -77,9 +93,10 @@ pub struct Settings {
     /// The ordinary time-outs.
     #[serde(default)]
     pub timeouts: TimeoutsTable,
-    /// Who waits for a slot.
+    /// How long the presence server is asked to keep things, and how often it is asked whether it
+    /// is there.
     #[serde(default)]
-    pub queue: QueueTable,
+    pub refresh: RefreshTable,
     /// What is held at the most.
     #[serde(default)]
     pub limits: LimitsTable,
@@ -96,6 +113,17 @@ pub enum WhenUnreachable {
     Serve,
 }
 
+/// What becomes of sessions when the nlb is stopped.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum AtStop {
+    /// They stay in the store, for the next start to take up.
+    #[default]
+    Keep,
+    /// They are released, each with its good-bye to the presence server.
+    Release,
+}
+
 /// What becomes of requests that name no user.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
@@ -107,6 +135,17 @@ pub enum Anonymous {
     Refuse,
 }
 
+/// Whether clients' own forwarding headers reach the application servers.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum Forwarding {
+    /// Those of trusted hosts do; others are replaced by what is known here.
+    #[default]
+    Own,
+    /// All do, as they came.
+    Untouched,
+}
+
 /// One `[[listen]]`: where clients reach it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields)]
@@ -115,14 +154,14 @@ pub struct ListenTable {
     pub kind: ListenKind,
     /// Its address; port 0 for any free one.
     pub address: Address,
-    /// Whether each connection begins with a PROXY header, which then says who the client is.
+    /// Whether connections begin with a PROXY header, from trusted hosts.
     #[serde(default)]
-    pub proxy_protocol: bool,
-    /// The hosts whose PROXY header is believed; empty for any, on loopback only.
+    pub proxy_protocol: ProxyProtocol,
+    /// Whether connections from here to application servers begin with a PROXY header, version 2.
     #[serde(default)]
-    pub proxy_from: Vec<IpAddr>,
-    /// How a user is found for a connection of raw TCP.
-    pub user: Option<TcpUser>,
+    pub send_proxy: bool,
+    /// The word that opens the first line of raw TCP, followed by the user's name.
+    pub first_word: Option<String>,
 }
 
 /// What clients speak.
@@ -135,14 +174,17 @@ pub enum ListenKind {
     Tcp,
 }
 
-/// How a user is found for a connection of raw TCP.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+/// Whether connections begin with a PROXY header.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
-pub enum TcpUser {
-    /// By the source address: the user whose phone is registered from there.
-    Bound,
-    /// By the PROXY header: its authority names the user.
-    Proxy,
+pub enum ProxyProtocol {
+    /// They do not.
+    #[default]
+    Absent,
+    /// Those from trusted hosts may.
+    Optional,
+    /// They all do; others are closed.
+    Required,
 }
 
 /// One `[[server]]`: an application server.
@@ -158,9 +200,6 @@ pub struct ServerTable {
     /// Its share of the sessions, relative to the other servers; 0 gives it no new ones.
     #[serde(default = "one")]
     pub weight: u32,
-    /// Whether each connection to it begins with a PROXY header of version 2.
-    #[serde(default)]
-    pub send_proxy: bool,
 }
 
 impl Settings {
@@ -172,6 +211,15 @@ impl Settings {
     /// line.
     pub fn read(path: &Path) -> Result<Self, FileError> {
         config::read_file(path)
+    }
+}
+
+/// The text of a file, for programs that have none.
+impl FromStr for Settings {
+    type Err = FileError;
+
+    fn from_str(text: &str) -> Result<Self, FileError> {
+        config::parse("the configuration", text)
     }
 }
 

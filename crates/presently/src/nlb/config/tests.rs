@@ -23,77 +23,40 @@ fn config(text: &str) -> Result<Config, ConfigError> {
 fn the_least_that_is_said_is_enough() {
     let config = config(LEAST).unwrap();
     assert_eq!(config.name, "nlb1");
-    assert_eq!(config.aor, "sip:{user}@example.com");
     assert_eq!(config.presence_from, [IpAddr::from([127, 0, 0, 1])]);
     assert_eq!(config.store, PathBuf::from("nlb.db"));
-    assert!(config.threads >= 1 && config.admin.is_none() && config.keys.is_empty());
+    assert!(config.admin.is_none());
 }
 
 #[test]
 fn what_does_not_fit_together_is_refused() {
-    let without = |line: &str| LEAST.replace(line, "");
+    let with = |line: &str| format!("{line}\n{LEAST}");
+    let end = |lines: &str| format!("{LEAST}{lines}\n");
     let server = "[[server]]\nname = \"a1\"\naddress = \"127.0.0.1:9001\"\n";
     let listen = "[[listen]]\nkind = \"http\"\naddress = \"127.0.0.1:8080\"\n";
-    let user = "user = [{ header = \"X-User\" }]\n";
+    let user = "user = [{ header = \"X-User\" }]";
+    let kind = |lines: &str| LEAST.replace("kind = \"http\"", lines);
+    let source = |source: &str| LEAST.replace("header = \"X-User\"", source);
+    #[rustfmt::skip]
     let table = [
-        (without(server), "no [[server]]: "),
-        (without(listen), "no [[listen]]: "),
-        (
-            without(user),
-            "listen 127.0.0.1:8080: without `user` nobody names one there",
-        ),
-        (format!("{LEAST}{server}"), "two [[server]] are called a1"),
+        (LEAST.replace(server, ""), "no [[server]]: "),
+        (LEAST.replace(listen, ""), "no [[listen]]: "),
+        (LEAST.replace(user, ""), "listen 127.0.0.1:8080: nothing names a user there"),
+        (kind("kind = \"tcp\""), "listen 127.0.0.1:8080: nothing names a user there"),
+        (kind("kind = \"http\"\nfirst_word = \"USER\""), "listen 127.0.0.1:8080: first_word is for"),
+        (kind("kind = \"http\"\nproxy_protocol = \"required\""), "listen 127.0.0.1:8080: proxy_protocol needs"),
+        (end(server), "two [[server]] are called a1"),
         (LEAST.replace("a1", "a 1"), "server \"a 1\": a name is"),
-        (format!("name = \"-\"\n{LEAST}"), "name \"-\": a name is"),
-        (
-            LEAST.replace("example.com", "exa mple"),
-            "domain = \"exa mple\": ",
-        ),
-        (
-            format!("aor = \"sip:all@example.com\"\n{LEAST}"),
-            "aor = \"sip:all@example.com\": ",
-        ),
-        (
-            format!("sip = \"0.0.0.0:5080\"\n{LEAST}"),
-            "sip = 0.0.0.0:5080: ",
-        ),
-        (
-            LEAST.replace("udp:127.0.0.1", "udp:192.0.2.1"),
-            "sip = 127.0.0.1:0: ",
-        ),
-        (
-            format!("{LEAST}[guard]\nshare_percent = 101\n"),
-            "guard.share_percent must be 1 to 100",
-        ),
-        (
-            LEAST.replace("kind = \"http\"", "kind = \"http\"\nuser = \"bound\""),
-            "listen 127.0.0.1:8080: `user` is for",
-        ),
-        (
-            LEAST.replace("kind = \"http\"", "kind = \"tcp\""),
-            "listen 127.0.0.1:8080: without `user`",
-        ),
-        (
-            LEAST.replace("kind = \"http\"", "kind = \"tcp\"\nuser = \"proxy\""),
-            "listen 127.0.0.1:8080: user = \"proxy\" needs",
-        ),
-        (
-            LEAST
-                .replace("kind = \"http\"", "kind = \"http\"\nproxy_protocol = true")
-                .replace("127.0.0.1:8080", "0.0.0.0:80"),
-            "listen 0.0.0.0:80 can be reached",
-        ),
-        (
-            LEAST.replace("header = \"X-User\"", "basic = false"),
-            "basic = false names no place",
-        ),
-        (
-            LEAST.replace(
-                "header = \"X-User\"",
-                "jwt = { key_file = \"none.key\", algorithm = \"HS256\" }",
-            ),
-            "the key file none.key cannot be read",
-        ),
+        (with("name = \"-\""), "name \"-\": a name is"),
+        (LEAST.replace("example.com", "exa mple"), "domain = \"exa mple\": "),
+        (with("aor = \"sip:all@example.com\""), "aor = \"sip:all@example.com\": "),
+        (with("sip = \"0.0.0.0:5080\""), "sip = 0.0.0.0:5080: "),
+        (with("sip = \"[::1]:5080\""), "sip = [::1]:5080: "),
+        (LEAST.replace("udp:127.0.0.1", "udp:192.0.2.1"), "sip = 127.0.0.1:0: "),
+        (end("[guard]\nshare_percent = 101"), "guard.share_percent must be 1 to 100"),
+        (end("[timeouts]\nadmit_ms = 61000"), "timeouts.admit_ms must be 100 to 60000"),
+        (source("basic = false"), "basic = false names no place"),
+        (source("jwt = { key_file = \"none.key\", algorithm = \"HS256\" }"), "the key file none.key cannot be read"),
     ];
     for (text, expected) in table {
         let error = config(&text).unwrap_err().to_string();
@@ -103,14 +66,36 @@ fn what_does_not_fit_together_is_refused() {
 
 #[test]
 fn a_short_key_is_refused_and_a_line_break_behind_it_is_none_of_it() {
-    let folder = std::env::temp_dir().join(format!("presently-nlb-key-{}", std::process::id()));
-    let path = folder.display().to_string();
+    let file = std::env::temp_dir().join(format!("presently-nlb-key-{}", std::process::id()));
+    let path = file.display().to_string();
     let jwt = format!("jwt = {{ key_file = \"{path}\", algorithm = \"HS256\" }}");
     let text = LEAST.replace("header = \"X-User\"", &jwt);
-    std::fs::write(&folder, "too short\n").unwrap();
+    std::fs::write(&file, "0123456789abcdef0123456789abcde\n").unwrap();
     let error = config(&text).unwrap_err().to_string();
-    assert!(error.contains("has 9 bytes"), "{error}");
-    std::fs::write(&folder, "0123456789abcdef0123456789abcdef\n").unwrap();
-    assert_eq!(config(&text).unwrap().keys[0].len(), 32);
-    std::fs::remove_file(&folder).unwrap();
+    assert!(error.contains(&path), "{error}");
+    std::fs::write(&file, "0123456789abcdef0123456789abcdef\n").unwrap();
+    assert!(config(&text).is_ok());
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn the_machine_and_the_proxy_are_told_what_was_said() {
+    let text = format!(
+        "trusted = [\"10.0.0.0/8\"]\nby_address = true\n{LEAST}\
+         [[listen]]\nkind = \"tcp\"\naddress = \"127.0.0.1:3389\"\nfirst_word = \"USER\"\n\
+         proxy_protocol = \"optional\"\nsend_proxy = true\n[decision]\ngrace_ms = 700\n"
+    );
+    let config = config(&text).unwrap();
+    let machine = config.machine("127.0.0.1:5080".parse().unwrap());
+    assert_eq!(machine.aor.as_str(), "sip:nlb1@example.com");
+    assert_eq!(machine.sent_by, "127.0.0.1:5080");
+    assert_eq!(machine.grace.as_millis(), 700);
+    let proxy = config.proxy();
+    assert!(proxy.limits.verdict > machine.admit_within);
+    assert!(proxy.trusted[0].contains(IpAddr::from([10, 1, 2, 3])));
+    let word = presently_proxy::Carries::Tcp {
+        first_word: Some("USER".into()),
+    };
+    assert_eq!(proxy.listeners[1].carries, word);
+    assert!(proxy.listeners[1].is_announced && !proxy.listeners[0].is_announced);
 }

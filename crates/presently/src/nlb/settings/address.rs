@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use presently_proxy::Network;
 use presently_sip::Protocol;
 use serde::Deserialize;
 
@@ -24,6 +25,11 @@ pub struct PresenceAddress {
     pub address: SocketAddr,
 }
 
+/// A host, or a range of them, whose word about its clients is believed.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(try_from = "String")]
+pub struct Trusted(pub Network);
+
 /// The text is no address.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -31,6 +37,12 @@ pub enum InvalidAddress {
     /// It is no host and port, or nobody knows the host.
     #[error("{text:?} is no HOST:PORT, or its host has no address")]
     Unknown {
+        /// What was written.
+        text: String,
+    },
+    /// It is no range of addresses.
+    #[error("{text:?} is no address, nor an address and a number of bits")]
+    Network {
         /// What was written.
         text: String,
     },
@@ -83,6 +95,16 @@ impl TryFrom<String> for PresenceAddress {
 
     fn try_from(text: String) -> Result<Self, InvalidAddress> {
         text.parse()
+    }
+}
+
+impl TryFrom<String> for Trusted {
+    type Error = InvalidAddress;
+
+    fn try_from(text: String) -> Result<Self, InvalidAddress> {
+        let network = text.parse();
+        let network = network.map(Self);
+        network.map_err(|_| InvalidAddress::Network { text })
     }
 }
 

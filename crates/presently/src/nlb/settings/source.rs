@@ -34,14 +34,24 @@ pub struct JwtSource {
     /// Where the token stands.
     #[serde(default)]
     pub from: JwtWhere,
+    /// Who must have issued it (`iss`); absent for anybody.
+    pub issuer: Option<String>,
+    /// For whom it must be (`aud`); absent for anybody.
+    pub audience: Option<String>,
 }
 
 /// How a token is signed (RFC 7518 §3.1).
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 pub enum JwtAlgorithm {
-    /// HMAC with SHA-256.
+    /// ECDSA on P-256 with SHA-256; the file has a public key in PEM.
+    #[serde(rename = "ES256")]
+    Es256,
+    /// HMAC with SHA-256; the file has the secret.
     #[serde(rename = "HS256")]
     Hs256,
+    /// RSA (PKCS #1 v1.5) with SHA-256; the file has a public key in PEM.
+    #[serde(rename = "RS256")]
+    Rs256,
 }
 
 /// Where a token stands.
@@ -53,6 +63,8 @@ pub enum JwtWhere {
     Bearer,
     /// In the cookie of this name.
     Cookie(String),
+    /// In the header of this name.
+    Header(String),
     /// In the parameter of this name in the query: for a WebSocket, which can set no header.
     Query(String),
 }

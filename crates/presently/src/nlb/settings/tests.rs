@@ -15,6 +15,10 @@ admin = "127.0.0.1:9091"
 threads = 4
 aor = "sip:{user}@people.example.com"
 anonymous = "pass"
+at_stop = "release"
+trusted = ["10.0.0.0/8"]
+forwarding = "untouched"
+by_address = true
 log = "json"
 log_level = "info"
 user = [
@@ -30,16 +34,15 @@ address = "127.0.0.1:8080"
 [[listen]]
 kind = "tcp"
 address = "127.0.0.1:3389"
-proxy_protocol = true
-proxy_from = ["127.0.0.1"]
-user = "proxy"
+proxy_protocol = "required"
+send_proxy = true
+first_word = "USER"
 
 [[server]]
 name = "a1"
 address = "127.0.0.1:9001"
 slots = 100
 weight = 2
-send_proxy = true
 
 [[server]]
 name = "a2"
@@ -56,10 +59,11 @@ url = "https://example.com/desk"
 share_percent = 40
 [timeouts]
 session_idle_secs = 60
-[queue]
-max = 3
+[refresh]
+probe_ms = 700
 [limits]
 sessions = 100
+queue = 3
 "#;
 
 #[test]
@@ -79,25 +83,31 @@ fn each_key_is_read() {
         panic!("{:?}", settings.device)
     };
     assert_eq!((jwt.claim.as_str(), &jwt.from), ("sub", &JwtWhere::Bearer));
-    assert_eq!(settings.listen[1].user, Some(TcpUser::Proxy));
+    assert_eq!(settings.at_stop, AtStop::Release);
+    assert_eq!(settings.forwarding, Forwarding::Untouched);
+    assert!(settings.by_address && settings.trusted.len() == 1);
+    let tcp = &settings.listen[1];
+    assert_eq!(
+        (tcp.kind, tcp.proxy_protocol),
+        (ListenKind::Tcp, ProxyProtocol::Required)
+    );
+    assert_eq!(
+        (tcp.send_proxy, tcp.first_word.as_deref()),
+        (true, Some("USER"))
+    );
     let [one, other] = settings.server.as_slice() else {
         panic!("{:?}", settings.server)
     };
-    assert_eq!(
-        (one.slots, one.weight, one.send_proxy),
-        (NonZeroU32::new(100), 2, true)
-    );
-    assert_eq!(
-        (other.slots, other.weight, other.send_proxy),
-        (None, 1, false)
-    );
+    assert_eq!((one.slots, one.weight), (NonZeroU32::new(100), 2));
+    assert_eq!((other.slots, other.weight), (None, 1));
     assert_eq!(settings.health.path.as_deref(), Some("/up"));
     assert_eq!(settings.decision.grace_ms, 700);
     assert_eq!(settings.resume.tries.get(), 2);
     assert_eq!(settings.guard.share_percent, 40);
     assert_eq!(settings.guard.at_least, GuardTable::default().at_least);
     assert_eq!(settings.timeouts.session_idle_secs, 60);
-    assert_eq!((settings.queue.max, settings.limits.sessions), (3, 100));
+    assert_eq!(settings.refresh.probe_ms, 700);
+    assert_eq!((settings.limits.queue, settings.limits.sessions), (3, 100));
 }
 
 #[test]
@@ -142,4 +152,40 @@ fn a_mistake_is_named_with_its_line() {
     let error = error.unwrap_err().to_string();
     let expected = "f:2: a presence server is udp:HOST:PORT or tcp:HOST:PORT";
     assert!(error.starts_with(expected), "{error}");
+}
+
+/// The keys that a table of the file may have, as the error for another one lists them.
+fn keys(head: &str) -> Vec<String> {
+    let error = parse::<Settings>("f", &format!("{head}\nno_such_key = 1\n")).unwrap_err();
+    let error = error.to_string();
+    let (_, list) = error.split_once(", expected one of ").expect(&error);
+    let names = list
+        .split(", ")
+        .map(|name| name.trim_matches('`').to_owned());
+    names.collect()
+}
+
+#[test]
+fn the_manual_names_each_key() {
+    let manual = include_str!("../../../../../docs/nlb.md");
+    let tables = [
+        "",
+        "[[listen]]",
+        "[[server]]",
+        "[health]",
+        "[decision]",
+        "[resume]",
+        "[guard]",
+        "[timeouts]",
+        "[refresh]",
+        "[limits]",
+    ];
+    for table in tables {
+        for key in keys(table) {
+            let is_named = ["`", "`[", "`[["]
+                .iter()
+                .any(|mark| manual.contains(&format!("{mark}{key}")));
+            assert!(is_named, "{table} {key}");
+        }
+    }
 }

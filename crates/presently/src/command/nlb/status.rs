@@ -1,0 +1,106 @@
+//! `presently nlb status`: the sessions of a running nlb at a glance.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use presently::nlb::{SessionList, SessionRow, Settings};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::cli::NlbStatus;
+
+pub(super) async fn run(args: NlbStatus) -> Result<(), Box<dyn Error>> {
+    let file = match &args.config {
+        Some(path) => Settings::read(path)?.admin,
+        None => None,
+    };
+    if args.config.is_some() && file.is_none() {
+        return Err("that nlb has no admin port (admin = \"HOST:PORT\")".into());
+    }
+    let admin = args.admin.or(file).unwrap_or(ADMIN);
+    let asking = tokio::time::timeout(PATIENCE, ask(admin));
+    let body = asking
+        .await
+        .map_err(|_| "the admin port does not answer")??;
+    let list: SessionList = serde_json::from_str(&body)?;
+    if args.json {
+        println!("{body}");
+    } else {
+        print(&list);
+    }
+    Ok(())
+}
+
+async fn ask(admin: SocketAddr) -> Result<String, Box<dyn Error>> {
+    let stream = TcpStream::connect(admin).await;
+    let mut stream = stream.map_err(|error| format!("no nlb answers at {admin}: {error}"))?;
+    let request = format!("GET /sessions HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or("no HTTP answer")?;
+    match head.split(' ').nth(1) {
+        Some("200") => Ok(body.to_owned()),
+        Some("404") => Err(format!("what answers at {admin} is no nlb").into()),
+        _ => Err(body.trim().to_owned().into()),
+    }
+}
+
+fn print(list: &SessionList) {
+    println!(
+        "{:<12} {:<9} {:>8} {:>8}  address",
+        "server", "state", "sessions", "slots"
+    );
+    for row in &list.servers {
+        let slots = row
+            .slots
+            .map_or_else(|| "any".to_owned(), |slots| slots.to_string());
+        println!(
+            "{:<12} {:<9} {:>8} {:>8}  {}",
+            row.server, row.state, row.sessions, slots, row.address
+        );
+    }
+    if !list.sessions.is_empty() {
+        println!(
+            "\n{:<28} {:<12} {:<9} {:>7} {:>5} {:>12}  {:<36}  why",
+            "user", "server", "state", "since", "paths", "bytes", "uuid"
+        );
+    }
+    for row in &list.sessions {
+        print_session(row);
+    }
+    println!("{} sessions", list.sessions_total);
+}
+
+fn print_session(row: &SessionRow) {
+    let server = row.server.as_deref().unwrap_or("-");
+    let bytes = row.from_user_bytes + row.to_user_bytes;
+    println!(
+        "{:<28} {:<12} {:<9} {:>7} {:>5} {:>12}  {:<36}  {}",
+        row.user,
+        server,
+        row.state,
+        age(row.since),
+        row.paths,
+        bytes,
+        row.uuid,
+        row.why
+    );
+}
+
+/// How long ago that was, in the largest unit that leaves at least two.
+fn age(since: u64) -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let secs = now.unwrap_or_default().as_secs().saturating_sub(since);
+    match secs {
+        0..120 => format!("{secs} s"),
+        120..7_200 => format!("{} min", secs / 60),
+        _ => format!("{} h", secs / 3_600),
+    }
+}
+
+const ADMIN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9091);
+/// A loop that does not answer in a second says so itself.
+const PATIENCE: Duration = Duration::from_secs(5);

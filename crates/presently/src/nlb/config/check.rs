@@ -1,0 +1,164 @@
+//! What settings are refused for.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+
+use presently_sip::Aor;
+
+use crate::config::is_name;
+use crate::nlb::settings::{
+    Anonymous, ListenKind, ListenTable, ProxyProtocol, ServerTable, Settings,
+};
+use crate::nlb::{ConfigError, PresenceAddress};
+
+/// What the nlb's own addresses of record are made of.
+pub(super) fn names(name: &str, domain: &str) -> Result<(), ConfigError> {
+    name_of("name", name)?;
+    let own = Aor::parse(&format!("sip:{name}@{domain}"));
+    if own.map_or(true, |own| own.host() != domain.to_ascii_lowercase()) {
+        let text = domain.to_owned();
+        return Err(ConfigError::Domain { text });
+    }
+    Ok(())
+}
+
+/// Whether the presence server can answer to `sip`.
+pub(super) fn address(sip: SocketAddr, presence: &PresenceAddress) -> Result<(), ConfigError> {
+    let is_far = !presence.address.ip().is_loopback();
+    let is_lost = sip.ip().is_unspecified() || (is_far && sip.ip().is_loopback());
+    if is_lost || sip.is_ipv4() != presence.address.is_ipv4() {
+        return Err(ConfigError::Unreachable { address: sip });
+    }
+    Ok(())
+}
+
+pub(super) fn settings(settings: &Settings) -> Result<(), ConfigError> {
+    listeners(settings)?;
+    servers(&settings.server)?;
+    numbers(settings)
+}
+
+/// The application servers alone: a reload brings new ones.
+pub(crate) fn servers(servers: &[ServerTable]) -> Result<(), ConfigError> {
+    if servers.is_empty() {
+        return Err(ConfigError::NoServer);
+    }
+    let most = u64::try_from(presently_nlb::SERVERS_MAX).unwrap_or(u64::MAX);
+    in_range("the number of [[server]]", servers.len(), 1, most)?;
+    let mut names = BTreeSet::new();
+    for server in servers {
+        name_of("server", &server.name)?;
+        if !names.insert(&server.name) {
+            let name = server.name.clone();
+            return Err(ConfigError::Twice { name });
+        }
+    }
+    Ok(())
+}
+
+fn name_of(what: &'static str, name: &str) -> Result<(), ConfigError> {
+    let error = || ConfigError::Name {
+        what,
+        name: name.to_owned(),
+    };
+    is_name(name).then_some(()).ok_or_else(error)
+}
+
+fn listeners(settings: &Settings) -> Result<(), ConfigError> {
+    if settings.listen.is_empty() {
+        return Err(ConfigError::NoListener);
+    }
+    for listen in &settings.listen {
+        listener(listen, settings)?;
+    }
+    Ok(())
+}
+
+fn listener(listen: &ListenTable, settings: &Settings) -> Result<(), ConfigError> {
+    let address = listen.address.0;
+    let is_http = listen.kind == ListenKind::Http;
+    if is_http && listen.first_word.is_some() {
+        return Err(ConfigError::FirstWordOfHttp { address });
+    }
+    let has_header = listen.proxy_protocol != ProxyProtocol::Absent;
+    if has_header && settings.trusted.is_empty() {
+        return Err(ConfigError::Untrusted { address });
+    }
+    let names_users = if is_http {
+        !settings.user.is_empty()
+    } else {
+        listen.first_word.is_some() || has_header || settings.by_address
+    };
+    if !names_users && settings.anonymous == Anonymous::Refuse {
+        return Err(ConfigError::AllRefused { address });
+    }
+    Ok(())
+}
+
+fn numbers(settings: &Settings) -> Result<(), ConfigError> {
+    let Settings {
+        decision,
+        guard,
+        refresh,
+        limits,
+        resume,
+        timeouts,
+        ..
+    } = settings;
+    let threads = settings.threads.map_or(1, NonZeroU16::get);
+    let table = [
+        ("threads", threads.into(), 1, THREADS_MAX),
+        ("decision.using_ms", decision.using_ms, 100, HOUR_MS),
+        ("decision.grace_ms", decision.grace_ms, 0, HOUR_MS),
+        ("resume.every_ms", resume.every_ms, 100, HOUR_MS),
+        ("resume.within_ms", resume.within_ms, 100, HOUR_MS),
+        ("guard.share_percent", guard.share_percent.into(), 1, 100),
+        ("timeouts.admit_ms", timeouts.admit_ms, 100, ADMIT_MS_MAX),
+        (
+            "refresh.register_secs",
+            refresh.register_secs.into(),
+            60,
+            DAY_SECS,
+        ),
+        (
+            "refresh.subscribe_secs",
+            refresh.subscribe_secs.into(),
+            60,
+            DAY_SECS,
+        ),
+        ("refresh.probe_ms", refresh.probe_ms, 100, HOUR_MS),
+        ("limits.sessions", limits.sessions.into(), 1, SESSIONS_MAX),
+        (
+            "limits.paths_per_session",
+            limits.paths_per_session.into(),
+            1,
+            PATHS_MAX,
+        ),
+    ];
+    let wrong = |(key, value, least, most)| in_range(key, value, least, most);
+    table.into_iter().try_for_each(wrong)
+}
+
+/// Whether `least` ≤ `value` ≤ `most`.
+fn in_range(
+    key: &'static str,
+    value: impl TryInto<u64>,
+    least: u64,
+    most: u64,
+) -> Result<(), ConfigError> {
+    let value = value.try_into().unwrap_or(u64::MAX);
+    let error = ConfigError::Range { key, least, most };
+    (least..=most).contains(&value).then_some(()).ok_or(error)
+}
+
+/// A thread more than cores only takes their time.
+const THREADS_MAX: u64 = 256;
+/// Above this, users are better served by two.
+const SESSIONS_MAX: u64 = 2_000_000;
+/// Nobody needs as many; each is looked at when its user leaves.
+const PATHS_MAX: u64 = 10_000;
+/// The proxy waits a little longer than that for a verdict.
+const ADMIT_MS_MAX: u64 = 60_000;
+const HOUR_MS: u64 = 3_600_000;
+const DAY_SECS: u64 = 86_400;

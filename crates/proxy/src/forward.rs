@@ -1,0 +1,203 @@
+//! What changes in a request and an answer on their way: headers that speak of one connection only
+//! go, those that tell whence a request came are added (RFC 9110 §7.6).
+
+use std::net::IpAddr;
+
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, Entry, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+
+use crate::Forwarding;
+
+/// Whence a request came, for its headers.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    /// The far end's address, written once for a connection.
+    pub(crate) address: HeaderValue,
+    /// Whether it may speak for others.
+    pub(crate) is_trusted: bool,
+}
+
+impl Origin {
+    pub(crate) fn new(address: IpAddr, is_trusted: bool) -> Self {
+        let text = address.to_canonical().to_string();
+        let address = HeaderValue::try_from(text).expect("an address is visible ASCII");
+        Self {
+            address,
+            is_trusted,
+        }
+    }
+}
+
+/// The protocol a request asks to go over to, if it does so properly: with nothing to follow the
+/// request before (RFC 9110 §7.8).
+pub(crate) fn upgrade_asked<B: hyper::body::Body>(request: &Request<B>) -> bool {
+    request.headers().contains_key(UPGRADE)
+        && request.version() == Version::HTTP_11
+        && request.body().is_end_stream()
+        && has_token(request.headers(), "upgrade")
+}
+
+/// Whether a request may be sent again when nothing came back (RFC 9110 §9.2.2).
+pub(crate) fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
+    )
+}
+
+/// Makes a client's request ours to send on.
+pub(crate) fn rewrite_request<B>(
+    request: &mut Request<B>,
+    origin: &Origin,
+    forwarding: Forwarding,
+    is_upgrade: bool,
+) {
+    make_origin_form(request);
+    *request.version_mut() = Version::HTTP_11;
+    let headers = request.headers_mut();
+    // Of two lengths only the one the body was read by is true (RFC 9112 §6.3).
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
+    let takes_trailers = headers.get(TE).is_some_and(|te| te == "trailers");
+    let upgrade = is_upgrade.then(|| headers.get(UPGRADE).cloned()).flatten();
+    remove_hops(headers);
+    // Ours to answer: hyper does, when the application server has begun to read the body.
+    headers.remove(EXPECT);
+    headers.remove(PROXY_AUTHORIZATION);
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if let Some(upgrade) = upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, upgrade);
+    }
+    headers.append(VIA, HeaderValue::from_static(VIA_US));
+    if forwarding == Forwarding::Own {
+        add_forwarded(headers, origin);
+    }
+}
+
+/// Makes an application server's answer ours to send on.
+pub(crate) fn rewrite_response<B>(response: &mut Response<B>) {
+    *response.version_mut() = Version::HTTP_11;
+    let upgrade = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
+        .then(|| response.headers().get(UPGRADE).cloned())
+        .flatten();
+    let headers = response.headers_mut();
+    remove_hops(headers);
+    headers.remove(PROXY_AUTHENTICATE);
+    if let Some(upgrade) = upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, upgrade);
+    }
+}
+
+/// `GET http://host/path` becomes `GET /path` for that host (RFC 9112 §3.2.2).
+fn make_origin_form<B>(request: &mut Request<B>) {
+    let Some(authority) = request.uri().authority().cloned() else {
+        return;
+    };
+    if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
+        request.headers_mut().insert(HOST, host);
+    }
+    let target = request.uri().path_and_query().cloned();
+    let target = target.map_or_else(Uri::default, Uri::from);
+    *request.uri_mut() = target;
+}
+
+/// Removes what speaks of one connection only (RFC 9110 §7.6.1).
+fn remove_hops(headers: &mut HeaderMap) {
+    if !headers.keys().any(is_hop) {
+        return;
+    }
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(tokens)
+        .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
+        // What says where a message ends is not the client's to remove, nor whose it is.
+        .filter(|name| *name != CONTENT_LENGTH && *name != HOST && *name != "x-forwarded-for")
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in [CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+    for name in ["keep-alive", "proxy-connection"] {
+        headers.remove(name);
+    }
+}
+
+fn is_hop(name: &HeaderName) -> bool {
+    *name == CONNECTION
+        || *name == TE
+        || *name == TRANSFER_ENCODING
+        || *name == UPGRADE
+        || *name == "keep-alive"
+        || *name == "proxy-connection"
+}
+
+fn add_forwarded(headers: &mut HeaderMap, origin: &Origin) {
+    if !origin.is_trusted {
+        for name in OTHERS {
+            headers.remove(name);
+        }
+    }
+    let host = headers.get(HOST).cloned();
+    match headers.entry(&FORWARDED_FOR) {
+        Entry::Occupied(mut known) if origin.is_trusted => {
+            let mut way = Vec::new();
+            for value in known.iter() {
+                way.extend_from_slice(value.as_bytes());
+                way.extend_from_slice(b", ");
+            }
+            way.extend_from_slice(origin.address.as_bytes());
+            known.insert(HeaderValue::try_from(way).expect("parts of values make a value"));
+        }
+        Entry::Occupied(mut claimed) => {
+            claimed.insert(origin.address.clone());
+        }
+        Entry::Vacant(free) => {
+            free.insert(origin.address.clone());
+        }
+    }
+    let set = |headers: &mut HeaderMap, name: &HeaderName, value: HeaderValue| match headers
+        .entry(name)
+    {
+        Entry::Occupied(_) if origin.is_trusted => {}
+        Entry::Occupied(mut claimed) => {
+            claimed.insert(value);
+        }
+        Entry::Vacant(free) => {
+            free.insert(value);
+        }
+    };
+    set(headers, &FORWARDED_PROTO, HeaderValue::from_static("http"));
+    if let Some(host) = host {
+        set(headers, &FORWARDED_HOST, host);
+    }
+}
+
+fn has_token(headers: &HeaderMap, wanted: &str) -> bool {
+    let mut all = headers.get_all(CONNECTION).iter().flat_map(tokens);
+    all.any(|token| token.eq_ignore_ascii_case(wanted))
+}
+
+fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
+    let text = value.to_str().unwrap_or_default();
+    text.split(',')
+        .map(str::trim)
+        .filter(|token| !token.is_empty())
+}
+
+const VIA_US: &str = "1.1 presently";
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// What others write for the same purpose, and a client could claim.
+const OTHERS: [&str; 3] = ["forwarded", "x-forwarded-port", "x-real-ip"];

@@ -1,0 +1,407 @@
+//! HTTP/1.1: requests of one client's connection, each carried to the application server of its
+//! user.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER};
+use hyper::server::conn::http1::{Builder, Parts};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use presently_nlb::PathKind;
+use presently_sip::Moment;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::carried::{Answer, Carried, Flowing, Keeper};
+use crate::client_io::ClientIo;
+use crate::conn::{Admitted, Conn, NotAdmitted, Phase};
+use crate::counters::LaneCounters;
+use crate::forward::{self, Origin};
+use crate::tunnel::{self, Ends};
+use crate::upstream::{Unanswered, Upstream};
+use crate::{Listener, Who, connect, greeting};
+
+/// The connection to an application server that one client has for itself.
+pub(crate) type OwnUpstream = RefCell<Option<Upstream>>;
+
+/// What the requests of one connection share.
+struct Requests {
+    conn: Rc<Conn>,
+    origin: Origin,
+    own: Option<Rc<OwnUpstream>>,
+    known: RefCell<Known>,
+    /// The connection an upgrade was agreed on by.
+    upgraded: RefCell<Option<Upstream>>,
+}
+
+/// For whom the last request spoke, and by what it was told.
+#[derive(Default)]
+struct Known {
+    marks: Vec<u8>,
+    who: Who,
+    until: Moment,
+}
+
+/// Why a request is answered by us.
+#[derive(Clone, Copy, Debug)]
+enum Failure {
+    /// A method that is no request to a gateway.
+    Method,
+    NotAdmitted(NotAdmitted),
+    /// The application server could not be reached, or what it sent is no answer.
+    Server,
+    /// The application server took too long.
+    Time,
+}
+
+/// Serves one connection until it ends.
+pub(crate) async fn serve(conn: &Rc<Conn>, listener: &Listener, stream: TcpStream) {
+    // What only requests need is given back when a tunnel begins.
+    if let Some(ends) = Box::pin(serve_requests(conn, listener, stream)).await {
+        tunnel::carry(conn, ends).await;
+    }
+}
+
+async fn serve_requests(
+    conn: &Rc<Conn>,
+    listener: &Listener,
+    mut stream: TcpStream,
+) -> Option<Ends> {
+    let early = greeting::read(conn, listener, &mut stream).await?;
+    let requests = Rc::new(Requests::new(conn, listener));
+    let io = ClientIo {
+        stream,
+        early: early.rest,
+        conn: Rc::clone(conn),
+    };
+    let answering = Rc::clone(&requests);
+    let service = service_fn(move |request| Box::pin(answer(Rc::clone(&answering), request)));
+    let mut serving = builder(conn).serve_connection(TokioIo::new(io), service);
+    let served = std::future::poll_fn(|cx| {
+        if conn.is_stopping() {
+            Pin::new(&mut serving).graceful_shutdown();
+        }
+        serving.poll_without_shutdown(cx)
+    });
+    let served = served.await;
+    let Parts { io, read_buf, .. } = serving.into_parts();
+    let client = io.into_inner().stream;
+    if let Some(upstream) = requests.upgraded.take() {
+        let (server, server_early) = upstream.into_stream();
+        return Some(Ends {
+            client,
+            client_early: read_buf,
+            server,
+            server_early,
+        });
+    }
+    // What it sent is nothing we understand, and it may be sending still.
+    if served.is_err_and(|error| error.is_parse()) {
+        conn.leave();
+        conn.enter_phase(Phase::Opening);
+        linger(client).await;
+    }
+    None
+}
+
+/// How requests are read.
+fn builder(conn: &Conn) -> Builder {
+    let limits = conn.lane.limits();
+    let mut builder = Builder::new();
+    builder
+        // The application server writes its own.
+        .auto_date_header(false)
+        .max_header_size(limits.header_bytes)
+        .max_buf_size(limits.header_bytes.max(BUFFER_BYTES_MIN));
+    // hyper counts to a hundred without allocating.
+    if limits.headers != HEADERS_OF_HYPER {
+        builder.max_headers(limits.headers);
+    }
+    builder
+}
+
+/// Lets the client read our last answer: closing at once would reset the connection when more of
+/// the request is on its way.
+async fn linger(mut client: TcpStream) {
+    if client.shutdown().await.is_err() {
+        return;
+    }
+    let mut left = LINGER_BYTES;
+    let mut discarded = [0; 1024];
+    while let Ok(length @ 1..) = client.read(&mut discarded).await {
+        left = left.saturating_sub(length);
+        if left == 0 {
+            return;
+        }
+    }
+}
+
+async fn answer(
+    requests: Rc<Requests>,
+    request: Request<Incoming>,
+) -> Result<Response<Answer>, Infallible> {
+    LaneCounters::add(&requests.conn.lane.counters.requests);
+    let answer = requests.carry(request).await;
+    Ok(answer.unwrap_or_else(|failure| {
+        requests.conn.enter_phase(Phase::Idle);
+        requests.refuse(failure)
+    }))
+}
+
+impl Requests {
+    fn new(conn: &Rc<Conn>, listener: &Listener) -> Self {
+        let source = conn.source.get();
+        Self {
+            origin: Origin::new(source.ip(), conn.lane.trusts(source)),
+            own: listener.is_announced.then(Rc::default),
+            known: RefCell::default(),
+            upgraded: RefCell::default(),
+            conn: Rc::clone(conn),
+        }
+    }
+
+    async fn carry(&self, request: Request<Incoming>) -> Result<Response<Answer>, Failure> {
+        if request.method() == Method::CONNECT {
+            return Err(Failure::Method);
+        }
+        let is_upgrade = forward::upgrade_asked(&request);
+        let kind = if is_upgrade {
+            PathKind::Upgraded
+        } else {
+            PathKind::Http
+        };
+        let who = self.who(&request);
+        let before = self.conn.path();
+        let admitted = self.conn.admit(&who, kind, || resource(&request)).await;
+        if let Some(own) = &self.own
+            && self.conn.path() != before
+        {
+            // It was announced for the user before.
+            own.take();
+        }
+        let admitted = admitted.map_err(Failure::NotAdmitted)?;
+        let mut request = request.map(Carried::new);
+        let forwarding = self.conn.lane.settings.forwarding;
+        forward::rewrite_request(&mut request, &self.origin, forwarding, is_upgrade);
+        self.exchange(&admitted, request, is_upgrade).await
+    }
+
+    /// For whom this request speaks: as the one before, while nothing that tells has changed.
+    fn who(&self, request: &Request<Incoming>) -> Who {
+        let lane = &self.conn.lane;
+        let identify = &lane.identify;
+        let mut marks = lane.marks.borrow_mut();
+        marks.clear();
+        for name in identify.headers() {
+            for value in request.headers().get_all(name) {
+                marks.extend_from_slice(value.as_bytes());
+                // No value contains a line's end.
+                marks.push(b'\n');
+            }
+            marks.push(b'\r');
+        }
+        if identify.reads_query() {
+            marks.extend_from_slice(request.uri().query().unwrap_or_default().as_bytes());
+        }
+        let mut known = self.known.borrow_mut();
+        if known.until < lane.now() || known.marks != *marks {
+            known.who = identify.who(request.uri(), request.headers());
+            known.marks.clone_from(&marks);
+            known.until = lane.now().after(lane.limits().identity);
+        }
+        known.who.clone()
+    }
+
+    /// Sends the request to its server, a second time if the first connection was stale.
+    async fn exchange(
+        &self,
+        admitted: &Admitted,
+        mut request: Request<Carried>,
+        is_upgrade: bool,
+    ) -> Result<Response<Answer>, Failure> {
+        if let Some(upstream) = self.kept(admitted) {
+            let again = copy(&request);
+            match self.send(upstream, request, is_upgrade).await {
+                Ok(response) => return Ok(response),
+                Err(NoAnswer::Late) => return Err(Failure::Time),
+                Err(NoAnswer::Not(unanswered)) => match (unanswered, again) {
+                    (Unanswered::NotSent(back), _) => request = *back,
+                    (Unanswered::Silent, Some(again)) => request = again,
+                    (Unanswered::Silent, None) | (Unanswered::Broken, _) => {
+                        return Err(Failure::Server);
+                    }
+                },
+            }
+            LaneCounters::add(&self.conn.lane.counters.retried);
+        }
+        let upstream = self.connect(admitted).await?;
+        let sent = self.send(upstream, request, is_upgrade).await;
+        sent.map_err(|error| match error {
+            NoAnswer::Late => Failure::Time,
+            NoAnswer::Not(_) => Failure::Server,
+        })
+    }
+
+    /// An idle connection to the server, if there is one.
+    fn kept(&self, admitted: &Admitted) -> Option<Upstream> {
+        match &self.own {
+            Some(own) => own.take().filter(|own| own.address == admitted.address),
+            None => self.conn.lane.pool.take(admitted.address),
+        }
+    }
+
+    async fn connect(&self, admitted: &Admitted) -> Result<Upstream, Failure> {
+        let announced = self.own.is_some();
+        let stream = connect::open(&self.conn, admitted.address, announced).await;
+        let stream = stream.map_err(|failed| match failed {
+            connect::Failed::Late => Failure::Time,
+            connect::Failed::Refused => Failure::Server,
+        })?;
+        let upstream = Upstream::open(stream, admitted.address).await;
+        upstream.map_err(|_| Failure::Server)
+    }
+
+    async fn send(
+        &self,
+        mut upstream: Upstream,
+        request: Request<Carried>,
+        is_upgrade: bool,
+    ) -> Result<Response<Answer>, NoAnswer> {
+        self.conn.enter_phase(Phase::Awaiting);
+        let answered = upstream.exchange(request, || self.conn.is_late()).await;
+        let response = answered.ok_or(NoAnswer::Late)?.map_err(NoAnswer::Not)?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(self.deliver(response, upstream));
+        }
+        if !is_upgrade {
+            return Err(NoAnswer::Not(Unanswered::Broken));
+        }
+        self.conn.note_upgraded();
+        self.upgraded.replace(Some(upstream));
+        let mut response = response.map(|_| Answer::Empty);
+        forward::rewrite_response(&mut response);
+        Ok(response)
+    }
+
+    fn deliver(&self, response: Response<Incoming>, upstream: Upstream) -> Response<Answer> {
+        let keeper = Keeper {
+            conn: Rc::clone(&self.conn),
+            own: self.own.clone(),
+        };
+        let mut response = response.map(|body| Flowing::begin(body, upstream, keeper));
+        forward::rewrite_response(&mut response);
+        response
+    }
+
+    fn refuse(&self, failure: Failure) -> Response<Answer> {
+        let counters = &self.conn.lane.counters;
+        match failure {
+            Failure::Method | Failure::NotAdmitted(_) => LaneCounters::add(&counters.refused),
+            Failure::Server | Failure::Time => {
+                LaneCounters::add(&counters.failed);
+                self.conn.note_error();
+            }
+        }
+        let text = Bytes::from(failure.text());
+        let mut response = Response::new(Answer::Text(Some(text)));
+        *response.status_mut() = failure.status();
+        let headers = response.headers_mut();
+        let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+        headers.insert(hyper::header::CONTENT_TYPE, plain);
+        if failure.status() == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECS));
+        }
+        if matches!(failure, Failure::Method) {
+            let allowed = HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS");
+            headers.insert(ALLOW, allowed);
+        }
+        response
+    }
+}
+
+/// Why a request sent on one connection came to nothing.
+enum NoAnswer {
+    Late,
+    Not(Unanswered),
+}
+
+impl Failure {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAdmitted(NotAdmitted::Refused(refusal)) => {
+                StatusCode::from_u16(refusal.status()).expect("a refusal has a status")
+            }
+            Self::NotAdmitted(NotAdmitted::Unanswered) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Server => StatusCode::BAD_GATEWAY,
+            Self::Time => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    fn text(self) -> String {
+        match self {
+            Self::Method => "this method is not carried\n".to_owned(),
+            Self::NotAdmitted(NotAdmitted::Refused(refusal)) => format!("{refusal}\n"),
+            Self::NotAdmitted(NotAdmitted::Unanswered) => "no decision in time\n".to_owned(),
+            Self::Server => "the application server did not answer\n".to_owned(),
+            Self::Time => "the application server took too long\n".to_owned(),
+        }
+    }
+}
+
+/// What a request asks for, for people: its host and path.
+fn resource(request: &Request<Incoming>) -> Box<str> {
+    let host = request.headers().get(hyper::header::HOST);
+    let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let mut text = String::with_capacity(RESOURCE_BYTES);
+    for character in host.chars().chain(request.uri().path().chars()) {
+        if text.len() + character.len_utf8() > RESOURCE_BYTES {
+            break;
+        }
+        text.push(character);
+    }
+    text.into_boxed_str()
+}
+
+/// The same request once more, if it may be sent twice.
+fn copy(request: &Request<Carried>) -> Option<Request<Carried>> {
+    let may_repeat = forward::is_idempotent(request.method());
+    if !may_repeat || !matches!(request.body(), Carried::Empty) {
+        return None;
+    }
+    let mut copy = Request::new(Carried::Empty);
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    Some(copy)
+}
+
+/// Waits for `work` as long as the phase of `conn` has time; `None` when that is over.
+pub(crate) async fn in_time<T>(conn: &Conn, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|cx| {
+        if conn.is_late() {
+            return Poll::Ready(None);
+        }
+        work.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
+
+/// What hyper allows without being told, and without allocating for it.
+const HEADERS_OF_HYPER: usize = 100;
+/// hyper takes no smaller buffer.
+const BUFFER_BYTES_MIN: usize = 8192;
+/// What is read of a client that was told to go.
+const LINGER_BYTES: usize = 256 * 1024;
+/// A page's path; the rest says little.
+const RESOURCE_BYTES: usize = 256;
+/// A slot becomes free in seconds, or in minutes.
+const RETRY_SECS: &str = "5";

@@ -1,0 +1,102 @@
+//! Raw TCP: a connection asks once, and is a tunnel from then on.
+
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+use presently_nlb::PathKind;
+use tokio::net::TcpStream;
+
+use crate::conn::Conn;
+use crate::counters::LaneCounters;
+use crate::tunnel::{self, Ends};
+use crate::{Listener, Who, connect, greeting};
+
+/// Serves one connection until it ends. `first_word` opens a line that names the user.
+pub(crate) async fn serve(
+    conn: &Rc<Conn>,
+    listener: &Listener,
+    first_word: Option<&str>,
+    stream: TcpStream,
+) {
+    if let Some(ends) = Box::pin(open(conn, listener, first_word, stream)).await {
+        tunnel::carry(conn, ends).await;
+    }
+}
+
+async fn open(
+    conn: &Rc<Conn>,
+    listener: &Listener,
+    first_word: Option<&str>,
+    mut stream: TcpStream,
+) -> Option<Ends> {
+    let early = greeting::read(conn, listener, &mut stream).await?;
+    let (mut name, mut rest) = (early.name, early.rest);
+    if let Some(word) = first_word {
+        rest = read_line(conn, &mut stream, rest).await?;
+        name = name_in(&rest, word).map(Into::into).or(name);
+    }
+    let who = Who {
+        user: name.and_then(|name| conn.lane.identify.named(&name)),
+        ..Who::default()
+    };
+    let resource = || format!("tcp {}", listener.address).into_boxed_str();
+    let admitted = conn.admit(&who, PathKind::Tcp, resource).await;
+    let Ok(admitted) = admitted else {
+        LaneCounters::add(&conn.lane.counters.refused);
+        return None;
+    };
+    let server = connect::open(conn, admitted.address, listener.is_announced).await;
+    let Ok(server) = server else {
+        LaneCounters::add(&conn.lane.counters.failed);
+        conn.note_error();
+        return None;
+    };
+    Some(Ends {
+        client: stream,
+        client_early: rest,
+        server,
+        server_early: Bytes::new(),
+    })
+}
+
+/// Reads on until a whole line is there, or as many bytes as one may have.
+async fn read_line(conn: &Conn, stream: &mut TcpStream, rest: Bytes) -> Option<Bytes> {
+    let mut bytes = BytesMut::from(rest);
+    let before = bytes.len();
+    while !bytes.contains(&b'\n') && bytes.len() < LINE_BYTES {
+        greeting::read_more(stream, &mut bytes).await?;
+    }
+    conn.note_read(bytes.len() - before);
+    Some(bytes.freeze())
+}
+
+/// The user whom the first line names: the word after `first_word`.
+fn name_in<'a>(bytes: &'a [u8], first_word: &str) -> Option<&'a str> {
+    let line = bytes.split(|byte| *byte == b'\n').next()?;
+    let line = line.get(..line.len().min(LINE_BYTES))?;
+    let mut words = std::str::from_utf8(line).ok()?.split_ascii_whitespace();
+    (words.next()? == first_word).then(|| words.next())?
+}
+
+/// A word, a name and what an application wants to know besides.
+const LINE_BYTES: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_names_the_user_after_its_word() {
+        for (bytes, expected) in [
+            ("USER alice s1\nUSER bob s2\n", Some("alice")),
+            ("USER alice\r\n", Some("alice")),
+            ("USER\nalice", None),
+            ("USERalice\n", None),
+            ("user alice\n", None),
+            ("", None),
+        ] {
+            assert_eq!(name_in(bytes.as_bytes(), "USER"), expected, "{bytes}");
+        }
+        assert_eq!(name_in(b"USER \xff\n", "USER"), None);
+    }
+}

@@ -1,0 +1,213 @@
+//! Connections to application servers: opened, lent to one request at a time, kept for the next.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{Builder, Connection, SendRequest};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use presently_sip::Moment;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::carried::Carried;
+use crate::client_io::poll_write_slices;
+
+/// One connection that speaks HTTP/1.1. Nobody polls it but who holds it: hyper's two halves of it
+/// are driven within the task of the client's connection, so that no other task is woken for a
+/// request.
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
+    requests: SendRequest<Carried>,
+    driven: Box<Connection<TokioIo<UpstreamIo>, Carried>>,
+    is_over: bool,
+    heard: Rc<Cell<bool>>,
+    idle_since: Moment,
+}
+
+/// Why an application server gave no answer.
+#[derive(Debug)]
+pub(crate) enum Unanswered {
+    /// The request was not sent; here it is.
+    NotSent(Box<Request<Carried>>),
+    /// It was sent, and the connection ended before the first byte of an answer.
+    Silent,
+    /// What came is no answer.
+    Broken,
+}
+
+impl Upstream {
+    /// Begins to speak HTTP on a connection.
+    pub(crate) async fn open(stream: TcpStream, address: SocketAddr) -> hyper::Result<Self> {
+        let heard = Rc::new(Cell::new(false));
+        let io = UpstreamIo {
+            stream,
+            heard: Rc::clone(&heard),
+        };
+        let (requests, driven) = Builder::new().handshake(TokioIo::new(io)).await?;
+        Ok(Self {
+            address,
+            requests,
+            driven: Box::new(driven),
+            is_over: false,
+            heard,
+            idle_since: Moment::default(),
+        })
+    }
+
+    /// Sends a request and waits for the head of its answer. `is_late` ends the waiting.
+    pub(crate) async fn exchange(
+        &mut self,
+        request: Request<Carried>,
+        mut is_late: impl FnMut() -> bool,
+    ) -> Option<Result<Response<Incoming>, Unanswered>> {
+        self.heard.set(false);
+        let mut answer = std::pin::pin!(self.requests.try_send_request(request));
+        let (driven, is_over) = (&mut self.driven, &mut self.is_over);
+        let answer = std::future::poll_fn(|cx| {
+            if is_late() {
+                return Poll::Ready(None);
+            }
+            drive(driven, is_over, cx);
+            // The answer moves only when the connection is driven: it need not wake anybody.
+            let mut unheard = Context::from_waker(Waker::noop());
+            answer.as_mut().poll(&mut unheard).map(Some)
+        });
+        let answer = answer.await?;
+        Some(answer.map_err(|mut error| match error.take_message() {
+            Some(request) => Unanswered::NotSent(Box::new(request)),
+            None if self.heard.get() => Unanswered::Broken,
+            None => Unanswered::Silent,
+        }))
+    }
+
+    /// Lets the connection read and write what it can.
+    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
+        drive(&mut self.driven, &mut self.is_over, cx);
+    }
+
+    /// Whether another request may follow.
+    fn is_ready(&mut self) -> bool {
+        // Whatever woke for this connection so far must not be woken by it again.
+        self.drive(&mut Context::from_waker(Waker::noop()));
+        !self.is_over && self.requests.is_ready()
+    }
+
+    /// Takes the connection itself, after an upgrade, and what was read of it beyond the answer.
+    pub(crate) fn into_stream(mut self) -> (TcpStream, Bytes) {
+        self.drive(&mut Context::from_waker(Waker::noop()));
+        let parts = self.driven.into_parts();
+        (parts.io.into_inner().stream, parts.read_buf)
+    }
+}
+
+fn drive(
+    driven: &mut Connection<TokioIo<UpstreamIo>, Carried>,
+    is_over: &mut bool,
+    cx: &mut Context<'_>,
+) {
+    // How it ended is told by the answer or its body.
+    if !*is_over && driven.poll_without_shutdown(cx).is_ready() {
+        *is_over = true;
+    }
+}
+
+/// Idle connections of one thread, by server; the last one used is the first to be used again.
+#[derive(Default)]
+pub(crate) struct Pool {
+    idle: RefCell<HashMap<SocketAddr, Vec<Upstream>>>,
+}
+
+impl Pool {
+    /// A connection to `address` that was open when last looked at.
+    pub(crate) fn take(&self, address: SocketAddr) -> Option<Upstream> {
+        let mut idle = self.idle.borrow_mut();
+        let idle = idle.get_mut(&address)?;
+        loop {
+            let mut upstream = idle.pop()?;
+            if upstream.is_ready() {
+                return Some(upstream);
+            }
+        }
+    }
+
+    /// Keeps a connection for the next request, if one may follow and there is room.
+    pub(crate) fn put(&self, mut upstream: Upstream, now: Moment, most: usize) {
+        if !upstream.is_ready() {
+            return;
+        }
+        upstream.idle_since = now;
+        let mut idle = self.idle.borrow_mut();
+        let idle = idle.entry(upstream.address).or_default();
+        if idle.len() < most {
+            idle.push(upstream);
+        }
+    }
+
+    /// Closes those that nobody used for `span`, and forgets servers without any.
+    pub(crate) fn expire(&self, now: Moment, span: Duration) {
+        self.idle.borrow_mut().retain(|_, idle| {
+            idle.retain(|upstream| now.since(upstream.idle_since) < span);
+            !idle.is_empty()
+        });
+    }
+}
+
+/// A connection to an application server that notes whether anything came.
+struct UpstreamIo {
+    stream: TcpStream,
+    heard: Rc<Cell<bool>>,
+}
+
+impl AsyncRead for UpstreamIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        if buffer.filled().len() > before {
+            self.heard.set(true);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for UpstreamIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        poll_write_slices(&mut self.stream, cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

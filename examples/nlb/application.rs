@@ -1,0 +1,139 @@
+//! The demo application servers: a page, and a WebSocket that echoes. Each open WebSocket is a slot
+//! in use.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use presently_sip::Aor;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::desk::Desk;
+use crate::websocket::{self, Frame};
+
+/// One application server, serving until the program ends.
+#[derive(Clone)]
+pub(crate) struct Application {
+    pub(crate) name: &'static str,
+    pub(crate) address: SocketAddr,
+    /// Whose connections are open: what a seat in a licence would be.
+    live: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Application {
+    /// Starts it at any free port.
+    pub(crate) async fn start(name: &'static str, desk: Desk) -> Result<Self, String> {
+        let listener = TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.map_err(|error| error.to_string())?;
+        let address = listener.local_addr().map_err(|error| error.to_string())?;
+        let application = Self {
+            name,
+            address,
+            live: Arc::default(),
+        };
+        let serving = application.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (serving, desk) = (serving.clone(), desk.clone());
+                tokio::spawn(async move { serving.serve(stream, &desk).await });
+            }
+        });
+        Ok(application)
+    }
+
+    /// Whose connections it has open.
+    pub(crate) fn live(&self) -> BTreeSet<String> {
+        self.live
+            .lock()
+            .map_or_else(|_| BTreeSet::new(), |live| live.clone())
+    }
+
+    async fn serve(&self, mut stream: TcpStream, desk: &Desk) -> Option<()> {
+        loop {
+            let request = Request::read(&mut stream).await?;
+            if let Some(key) = request.header("sec-websocket-key") {
+                let user = request.user()?;
+                return self.echo(stream, key, user).await;
+            }
+            let body = match (request.path(), request.user()) {
+                ("/", _) => PAGE.replace("{server}", self.name),
+                ("/desk", Some(user)) => desk.asked(user, request.query("do")).await,
+                _ => String::new(),
+            };
+            let (status, kind) = match request.path() {
+                "/" => ("200 OK", "text/html; charset=utf-8"),
+                "/desk" => ("200 OK", "text/plain"),
+                _ => ("404 Not Found", "text/plain"),
+            };
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            stream.write_all((head + &body).as_bytes()).await.ok()?;
+        }
+    }
+
+    /// A slot in use: greets with the server's name, then echoes until the connection ends.
+    async fn echo(&self, mut stream: TcpStream, key: &str, user: &str) -> Option<()> {
+        let head = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {}\r\n\r\n",
+            websocket::accept(key)
+        );
+        stream.write_all(head.as_bytes()).await.ok()?;
+        websocket::write(&mut stream, self.name, false).await?;
+        self.live.lock().ok()?.insert(user.to_owned());
+        while let Some(Frame::Text(text)) = websocket::read(&mut stream).await {
+            websocket::write(&mut stream, &text, false).await?;
+        }
+        self.live.lock().ok()?.remove(user);
+        Some(())
+    }
+}
+
+/// The head of one request; a demo has no bodies.
+struct Request(String);
+
+impl Request {
+    async fn read(stream: &mut TcpStream) -> Option<Self> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let byte = stream.read_u8().await.ok()?;
+            head.push(byte);
+            if head.len() > HEAD_BYTES_MAX {
+                return None;
+            }
+        }
+        String::from_utf8(head).ok().map(Self)
+    }
+
+    fn target(&self) -> &str {
+        self.0.split(' ').nth(1).unwrap_or_default()
+    }
+
+    fn path(&self) -> &str {
+        self.target().split('?').next().unwrap_or_default()
+    }
+
+    fn query(&self, name: &str) -> Option<&str> {
+        let (_, query) = self.target().split_once('?')?;
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.0.lines().filter_map(|line| line.split_once(':'));
+        let line = lines.find(|(key, _)| key.eq_ignore_ascii_case(name));
+        line.map(|(_, value)| value.trim())
+    }
+
+    /// Whose request it is, by the same places in which the nlb looks.
+    fn user(&self) -> Option<&str> {
+        let user = self.header("x-user").or_else(|| self.query("user"));
+        user.filter(|user| Aor::parse(&format!("sip:{user}@example.com")).is_ok())
+    }
+}
+
+const PAGE: &str = include_str!("page.html");
+const HEAD_BYTES_MAX: usize = 16 * 1024;

@@ -1,0 +1,133 @@
+//! What the nlb does when something dies: itself, an application server, the presence server.
+
+use std::time::Duration;
+
+use presently_agent::Event;
+use presently_tests::program::{Application, Guest, Nlb, Plan, Pool, Town, until};
+
+fn pool() -> Pool {
+    Pool::with(&Plan {
+        weights: vec![1],
+        ..Plan::default()
+    })
+}
+
+fn log_on(town: &mut Town, pool: &Pool, name: &str) -> usize {
+    let phone = town.udp(name, pool.udp());
+    town.register(phone);
+    town.publish(phone, true, "here");
+    phone
+}
+
+fn log_off(town: &mut Town, phone: usize) {
+    town.phone(phone).ask(|agent, now, out| {
+        agent.unpublish(now, "presence", out);
+        agent.unregister(now, out);
+    });
+}
+
+/// Subscriptions that the pool holds.
+fn subscriptions(pool: &Pool) -> u64 {
+    let status = pool.status();
+    let members = status["members"].as_array().expect("a list");
+    let counts = members
+        .iter()
+        .map(|member| member["subscriptions"].as_u64());
+    counts.map(Option::unwrap_or_default).sum()
+}
+
+// S25 S26
+#[test]
+fn a_killed_nlb_takes_its_sessions_up_again_and_leaves_no_orphans() {
+    let pool = pool();
+    let servers = [Application::start("a1"), Application::start("a2")];
+    let settings = Nlb::settings(&pool.place, pool.udp(), &[&servers[0], &servers[1]]);
+    let mut nlb = Nlb::start(&pool.place, &settings);
+    let mut town = Town::default();
+    let phones = ["alice", "bob"].map(|name| log_on(&mut town, &pool, name));
+    let guests = ["alice", "bob"].map(|name| Guest::open(nlb.http, name, None).unwrap());
+    for name in ["alice", "bob"] {
+        nlb.until_steps(name, &["baseline"]);
+    }
+    let uuid = nlb.session("alice").unwrap().uuid;
+    let before = subscriptions(&pool);
+    nlb.process.kill();
+    nlb.restart();
+    for name in ["alice", "bob"] {
+        nlb.until_steps(name, &["restored", "baseline"]);
+    }
+    assert_eq!(nlb.session("alice").unwrap().uuid, uuid);
+    assert_eq!(subscriptions(&pool), before, "an orphan");
+    let again = Guest::open(nlb.http, "alice", None).unwrap();
+    assert_eq!(again.server, guests[0].server);
+    // Who leaves after the restart is released by presence, with a connection or without.
+    town.live(Duration::from_millis(3_500));
+    for phone in phones {
+        log_off(&mut town, phone);
+    }
+    town.until("both to be released", |_| {
+        nlb.sessions().sessions_total == 0
+    });
+    assert_eq!(nlb.metrics().get("nlb_slots_released_early"), 2);
+    town.until("no subscription to be left", |_| subscriptions(&pool) == 0);
+}
+
+#[test]
+fn the_users_of_a_dead_application_server_move_and_are_told() {
+    let pool = pool();
+    let servers = [Application::start("a1"), Application::start("a2")];
+    let settings = Nlb::settings(&pool.place, pool.udp(), &[&servers[0], &servers[1]]);
+    let nlb = Nlb::start(&pool.place, &settings);
+    let mut town = Town::default();
+    let alice = log_on(&mut town, &pool, "alice");
+    let mut guest = Guest::open(nlb.http, "alice", None).unwrap();
+    nlb.until_steps("alice", &["baseline"]);
+    let dead = servers.iter().find(|server| server.name == guest.server);
+    dead.unwrap().die();
+    guest.until_closed();
+    nlb.until_steps("alice", &["moved"]);
+    town.until("alice to be told", |town| {
+        let said = |event: &Event| matches!(event, Event::MessageReceived { .. });
+        town.phone(alice).saw(said)
+    });
+    let again = Guest::open(nlb.http, "alice", None).unwrap();
+    assert_ne!(again.server, guest.server);
+    let row = nlb
+        .sessions()
+        .servers
+        .into_iter()
+        .find(|row| row.server == guest.server);
+    assert_eq!(row.unwrap().state, "down");
+}
+
+// S22
+#[test]
+fn nobody_is_released_while_the_presence_server_is_away() {
+    let mut pool = pool();
+    let server = Application::start("a1");
+    let settings = Nlb::settings(&pool.place, pool.udp(), &[&server]);
+    let nlb = Nlb::start(&pool.place, &settings);
+    let mut town = Town::default();
+    log_on(&mut town, &pool, "alice");
+    let mut guest = Guest::open(nlb.http, "alice", None).unwrap();
+    nlb.until_steps("alice", &["baseline"]);
+    for member in pool.members() {
+        member.stop();
+    }
+    nlb.until_ready(503);
+    assert_eq!(Guest::open(nlb.http, "bob", None).unwrap_err(), 503);
+    assert!(
+        guest.echo(),
+        "a user was cut because the presence server is away"
+    );
+    for member in pool.members() {
+        member.restart();
+    }
+    pool.wait();
+    nlb.until_ready(200);
+    assert!(guest.echo());
+    assert_eq!(nlb.metrics().get("nlb_slots_released_early"), 0);
+    until("bob to get a server", Duration::from_secs(15), || {
+        Guest::open(nlb.http, "bob", None).ok()
+    });
+}
