@@ -121,7 +121,7 @@ pub(crate) fn serves_an_nlbs_handle() {
     // What she takes back is told as closed.
     town.phone(alice)
         .ask(|agent, now, out| agent.unpublish(now, "presence", out));
-    town.until_shown(handle, feed, false, "back");
+    town.until_shown(handle, feed, false, "");
 
     // She vanishes: nothing tells Kamailio but the end of her publication.
     publish_briefly(&mut town, alice);
