@@ -261,7 +261,7 @@ fn call_id(town: &Town, place: usize) -> Option<String> {
     })
 }
 
-fn aor(user: &str) -> Aor {
+pub(crate) fn aor(user: &str) -> Aor {
     Aor::parse(&format!("sip:{user}@example.com")).expect("an address of record")
 }
 

@@ -5,6 +5,7 @@
 
 mod baresip;
 mod kamailio;
+mod kamailio_nlb;
 mod sipp;
 
 use std::env;
@@ -69,6 +70,24 @@ const CASES: &[Case] = &[
         "kamailio",
         "kamailio-presence-modules",
         kamailio::lets_an_nlb_go_on_after_a_restart,
+    ),
+    (
+        "closed_at_kamailio_is_released_by_the_nlb",
+        "kamailio",
+        "kamailio-presence-modules",
+        kamailio_nlb::closed_is_released,
+    ),
+    (
+        "vanished_from_kamailio_is_released_by_the_nlb",
+        "kamailio",
+        "kamailio-presence-modules",
+        kamailio_nlb::vanished_is_released,
+    ),
+    (
+        "kamailio_relays_the_nlbs_uuid_to_a_user_at_work",
+        "kamailio",
+        "kamailio-presence-modules",
+        kamailio_nlb::a_user_at_work_is_sent_the_uuid,
     ),
 ];
 
