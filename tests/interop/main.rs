@@ -1,9 +1,11 @@
-//! Other people's programs against the pool: sipp's scenarios and baresip.
+//! Other people's programs: sipp's scenarios and baresip against the pool, Kamailio in its place.
 //!
 //! Without the usual harness, so that what cannot run here is named in the output of `cargo test`.
 //! With `CI=true` a program that is missing is a failure.
 
 mod baresip;
+mod kamailio;
+mod kamailio_nlb;
 mod sipp;
 
 use std::env;
@@ -51,6 +53,42 @@ const CASES: &[Case] = &[
         "baresip-core",
         baresip::stays_subscribed_through_a_restart_of_the_servers,
     ),
+    (
+        "kamailio_serves_an_nlbs_handle",
+        "kamailio",
+        "kamailio-presence-modules",
+        kamailio::serves_an_nlbs_handle,
+    ),
+    (
+        "kamailio_says_that_a_message_finds_nobody",
+        "kamailio",
+        "kamailio-presence-modules",
+        kamailio::says_that_a_message_finds_nobody,
+    ),
+    (
+        "kamailio_lets_an_nlb_go_on_after_a_restart",
+        "kamailio",
+        "kamailio-presence-modules",
+        kamailio::lets_an_nlb_go_on_after_a_restart,
+    ),
+    (
+        "closed_at_kamailio_is_released_by_the_nlb",
+        "kamailio",
+        "kamailio-presence-modules",
+        kamailio_nlb::closed_is_released,
+    ),
+    (
+        "vanished_from_kamailio_is_released_by_the_nlb",
+        "kamailio",
+        "kamailio-presence-modules",
+        kamailio_nlb::vanished_is_released,
+    ),
+    (
+        "kamailio_relays_the_nlbs_uuid_to_a_user_at_work",
+        "kamailio",
+        "kamailio-presence-modules",
+        kamailio_nlb::a_user_at_work_is_sent_the_uuid,
+    ),
 ];
 
 fn main() -> ExitCode {
@@ -83,5 +121,6 @@ fn is_there(program: &str) -> bool {
     let mut command = Command::new(program);
     command.arg("-v").stdin(Stdio::null());
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok()
+    // Kamailio's own package has no presence server.
+    command.status().is_ok() && (program != "kamailio" || kamailio::has_presence())
 }

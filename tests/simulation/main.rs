@@ -12,5 +12,6 @@ mod nothing_is_lost;
 mod order;
 mod play;
 mod seeds;
+mod served;
 mod storm;
 mod taking_over;

@@ -1,7 +1,5 @@
 //! When something is due next: at most one moment for each timer.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use presently_sip::Moment;
 
 use crate::Subject;
@@ -15,37 +13,33 @@ pub(crate) enum Timer {
     Subject(Subject),
 }
 
-/// Timers in order of their moments; among equal moments in the order of their names, so that a run
-/// repeats exactly.
+/// Timers in order of their moments, the next one last; among equal moments in the order of their
+/// names, so that a run repeats exactly. A phone has a handful of them.
 #[derive(Debug, Default)]
 pub(crate) struct Agenda {
-    order: BTreeSet<(Moment, Timer)>,
-    moments: BTreeMap<Timer, Moment>,
+    entries: Vec<(Moment, Timer)>,
 }
 
 impl Agenda {
     /// Sets, moves or (`None`) takes back the moment of `timer`.
     pub(crate) fn set(&mut self, timer: Timer, due: Option<Moment>) {
-        if let Some(earlier) = self.moments.remove(&timer) {
-            self.order.remove(&(earlier, timer.clone()));
+        if let Some(place) = self.entries.iter().position(|(_, it)| *it == timer) {
+            self.entries.remove(place);
         }
         if let Some(due) = due {
-            self.moments.insert(timer.clone(), due);
-            self.order.insert((due, timer));
+            let entry = (due, timer);
+            let place = self.entries.partition_point(|it| *it > entry);
+            self.entries.insert(place, entry);
         }
     }
 
     pub(crate) fn next(&self) -> Option<Moment> {
-        self.order.first().map(|(due, _)| *due)
+        self.entries.last().map(|(due, _)| *due)
     }
 
     /// Takes the first timer whose moment has come.
     pub(crate) fn take_due(&mut self, now: Moment) -> Option<Timer> {
-        if self.next().is_none_or(|due| due > now) {
-            return None;
-        }
-        let (_, timer) = self.order.pop_first()?;
-        self.moments.remove(&timer);
+        let (_, timer) = self.entries.pop_if(|(due, _)| *due <= now)?;
         Some(timer)
     }
 }

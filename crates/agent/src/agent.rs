@@ -1,7 +1,6 @@
 //! The phone as a whole: what its user does, what arrives, and what time brings.
 
 use std::collections::BTreeMap;
-use std::mem;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -27,10 +26,10 @@ use crate::{Config, Event, Outputs, Quirk, RequestId, SavedFeed, Subject, Subscr
 pub struct Agent {
     line: Line,
     incoming: Incoming,
-    index: Index,
     registration: Registration,
-    publications: BTreeMap<Arc<str>, Publication>,
-    subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    // Boxed: a node of the tree has room for eleven.
+    publications: BTreeMap<Arc<str>, Box<Publication>>,
+    subscriptions: BTreeMap<SubscriptionId, Box<Subscription>>,
     next_id: u64,
     dropped: u64,
 }
@@ -42,7 +41,6 @@ impl Agent {
         Self {
             incoming: Incoming::new(&mut line),
             line,
-            index: Index::default(),
             registration: Registration::default(),
             publications: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
@@ -75,7 +73,8 @@ impl Agent {
     ) {
         let package: Arc<str> = package.into();
         let publication = self.publications.entry(Arc::clone(&package));
-        let publication = publication.or_insert_with(|| Publication::new(Arc::clone(&package)));
+        let publication =
+            publication.or_insert_with(|| Box::new(Publication::new(Arc::clone(&package))));
         publication.set(content_type, body, expires_secs);
         publication.turn(now.moment, &mut self.line, out);
         self.schedule(Subject::Publication(package));
@@ -87,7 +86,7 @@ impl Agent {
     pub fn resume_publication(&mut self, package: &str, etag: EntityTag) {
         let package: Arc<str> = package.into();
         let publication = self.publications.entry(Arc::clone(&package));
-        let publication = publication.or_insert_with(|| Publication::new(package));
+        let publication = publication.or_insert_with(|| Box::new(Publication::new(package)));
         publication.resume(etag);
     }
 
@@ -122,7 +121,7 @@ impl Agent {
     ) -> SubscriptionId {
         let id = SubscriptionId(self.next_number());
         let subscription = Subscription::new(id, target.clone(), package, accept, expires_secs);
-        self.subscriptions.insert(id, subscription);
+        self.subscriptions.insert(id, Box::new(subscription));
         self.with_subscription(id, |it, line| it.turn(now.moment, line, out));
         id
     }
@@ -171,7 +170,7 @@ impl Agent {
             self.next_id = self.next_id.max(saved.number + 1);
             Subscription::resumed(id, saved, now.moment, expires_secs)
         };
-        self.subscriptions.insert(id, subscription);
+        self.subscriptions.insert(id, Box::new(subscription));
         self.with_subscription(id, |it, line| it.turn(now.moment, line, out));
         id
     }
@@ -239,7 +238,7 @@ impl Agent {
             Protocol::Tcp => Framing::Stream,
             Protocol::Udp => Framing::Datagram,
         };
-        let mut index = mem::take(&mut self.index);
+        let mut index = Index::default();
         match index.read(bytes, framing) {
             Ok(message) => match message.start() {
                 Start::Request { method, .. } => self.on_request(now.moment, method, &message, out),
@@ -251,7 +250,6 @@ impl Agent {
             Err(ReadError::Ping) => {}
             Err(_) => self.dropped += 1,
         }
-        self.index = index;
     }
 
     /// When [`Agent::handle_timeout`] is due next.
@@ -396,8 +394,7 @@ impl Agent {
             (None, _) => on_other(method, request, out),
         };
         if let Some(status) = status {
-            self.incoming
-                .answer(now, request, status, &mut self.line, out);
+            self.incoming.answer(request, status, &mut self.line, out);
         }
     }
 
@@ -408,8 +405,7 @@ impl Agent {
             None => 481,
         };
         if let Some(status) = with_quirks(status, &self.line.config.quirks) {
-            self.incoming
-                .answer(now, notify, status, &mut self.line, out);
+            self.incoming.answer(notify, status, &mut self.line, out);
         }
         // After the answer: what the NOTIFY makes us send comes behind it.
         if let Some(id) = found {
@@ -468,7 +464,7 @@ impl Agent {
             Subject::Registration => self.registration.lease.poll_timeout(),
             Subject::Subscription(id) => {
                 let subscription = self.subscriptions.get(id);
-                subscription.and_then(Subscription::poll_timeout)
+                subscription.and_then(|it| it.poll_timeout())
             }
         };
         self.line.agenda.set(Timer::Subject(subject), due);

@@ -1,19 +1,28 @@
 //! Requests that come to the phone, each answered once and its repeats alike.
 
 use bytes::Bytes;
-use presently_sip::transaction::{Answered, Arrival, TransactionKey};
-use presently_sip::{
-    Edits, Flow, MacKey, Message, Method, Moment, Name, Protocol, Response, Start,
-};
+use presently_sip::transaction::{TRANSACTION, TransactionKey};
+use presently_sip::{Edits, Flow, MacKey, Message, Method, Moment, Name, Response, Start};
 
 use crate::line::Line;
+use crate::tokens;
 use crate::{Event, Outputs, Quirk};
 
 /// The answering end of the phone.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     key: MacKey,
-    answered: Answered,
+    /// Requests of the last half minute in the order they came.
+    recent: Vec<Recent>,
+}
+
+/// A request that may be repeated (RFC 3261 §17.2.2).
+#[derive(Debug)]
+struct Recent {
+    key: TransactionKey,
+    until: Moment,
+    /// Its status and the random part of its To tag; `None` for one that is never answered.
+    answer: Option<(u16, u64)>,
 }
 
 impl Incoming {
@@ -24,7 +33,7 @@ impl Incoming {
         }
         Self {
             key: MacKey::new(key),
-            answered: Answered::new(ANSWERS_BYTES, UNFINISHED_MAX),
+            recent: Vec::new(),
         }
     }
 
@@ -42,32 +51,40 @@ impl Incoming {
         let Some(key) = self.key_of(request) else {
             return true;
         };
-        match self.answered.arrive(now, key) {
-            Arrival::New => return true,
-            Arrival::Repeated(record) => {
-                if let Some((status, tag)) = from_record(record) {
-                    out.datagrams.push(write(request, status, tag, line));
-                }
+        self.recent.retain(|it| it.until > now);
+        if let Some(known) = self.recent.iter().find(|it| it.key == key) {
+            if let Some((status, random)) = known.answer {
+                let tag = tokens::tag(0, random);
+                out.datagrams.push(write(request, status, &tag, line));
             }
-            // A phone that answers at once never gets here; a silent one stays silent.
-            Arrival::InProgress { .. } => {}
+            return false;
         }
-        false
+        if self.recent.len() >= RECENT_MAX {
+            self.recent.remove(0);
+        }
+        self.recent.push(Recent {
+            key,
+            until: now.after(TRANSACTION),
+            answer: None,
+        });
+        true
     }
 
     /// Answers `request` with `status`, and remembers that for repeats.
     pub(crate) fn answer(
         &mut self,
-        now: Moment,
         request: &Message<'_>,
         status: u16,
         line: &mut Line,
         out: &mut Outputs,
     ) {
-        let tag = line.tokens.tag(0);
-        if let (Protocol::Udp, Some(key)) = (line.config.protocol, self.key_of(request)) {
-            self.answered.answer(now, key, &to_record(status, &tag));
+        let random = line.tokens.number();
+        let key = self.key_of(request);
+        let mut recent = self.recent.iter_mut();
+        if let Some(recent) = recent.find(|it| Some(&it.key) == key.as_ref()) {
+            recent.answer = Some((status, random));
         }
+        let tag = tokens::tag(0, random);
         out.datagrams.push(write(request, status, &tag, line));
     }
 
@@ -126,25 +143,13 @@ fn write(request: &Message<'_>, status: u16, tag: &str, line: &Line) -> Bytes {
     line.finish(text)
 }
 
-/// What is remembered of an answer.
-fn to_record(status: u16, tag: &str) -> Vec<u8> {
-    [&status.to_be_bytes(), tag.as_bytes()].concat()
-}
-
-fn from_record(record: &[u8]) -> Option<(u16, &str)> {
-    let (status, tag) = record.split_first_chunk()?;
-    let tag = std::str::from_utf8(tag).ok()?;
-    Some((u16::from_be_bytes(*status), tag))
-}
-
 fn is_method(request: &Message<'_>, wanted: Method) -> bool {
     matches!(request.start(), Start::Request { method, .. } if method == wanted)
 }
 
 const ALLOW: &str = "MESSAGE, NOTIFY, OPTIONS";
 const ACCEPT: &str = "application/pidf+xml, text/plain";
-/// What is remembered for repeats: 32 answers of the last half minute. At the bound the oldest
-/// goes; a later repeat of its NOTIFY then has an old CSeq and gets 500.
-const ANSWERS_BYTES: usize = 2048;
-const UNFINISHED_MAX: usize = 64;
+/// Requests remembered for their repeats. At the bound the oldest goes; a later repeat of its
+/// NOTIFY then has an old CSeq and gets 500.
+const RECENT_MAX: usize = 32;
 const RESPONSE_USUAL: usize = 512;

@@ -21,6 +21,7 @@ mod publication;
 mod quirk;
 mod registration;
 mod saved;
+mod status;
 mod subscription;
 mod tokens;
 

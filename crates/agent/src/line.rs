@@ -17,7 +17,7 @@ pub(crate) struct Line {
     pub(crate) config: Config,
     pub(crate) tokens: Tokens,
     pub(crate) agenda: Agenda,
-    exchanges: BTreeMap<u64, Exchange>,
+    exchanges: BTreeMap<u64, Box<Exchange>>,
     next_exchange: u64,
 }
 
@@ -87,7 +87,7 @@ impl Line {
             request,
             transaction,
         };
-        self.exchanges.insert(number, exchange);
+        self.exchanges.insert(number, Box::new(exchange));
         number
     }
 
@@ -140,6 +140,10 @@ impl Line {
     fn end(&mut self, number: u64) -> Option<(u64, Subject)> {
         self.agenda.set(Timer::Exchange(number), None);
         let exchange = self.exchanges.remove(&number)?;
+        if self.exchanges.is_empty() {
+            // An empty tree keeps its last node.
+            self.exchanges = BTreeMap::new();
+        }
         Some((number, exchange.subject))
     }
 

@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use presently_sip::transaction::TRANSACTION;
-use presently_sip::{Aor, Message, Moment, Name, Params};
+use presently_sip::{Aor, Message, Moment, Name};
 
 use crate::dialog::Dialog;
 use crate::lease::{Lease, Refusal, backoff};
 use crate::line::{Answer, Ask, Line};
+use crate::status::{Status, split};
 use crate::{
     Ended, Event, Notified, Outputs, Quirk, SavedFeed, Subject, SubscriptionId, SubscriptionState,
 };
@@ -471,42 +472,6 @@ impl Subscription {
             date: notify.text(Name::Date).map(str::to_owned),
         }
     }
-}
-
-/// What Subscription-State says.
-struct Status {
-    state: SubscriptionState,
-    expires_secs: Option<u32>,
-}
-
-impl Status {
-    /// `None` without the header, which every NOTIFY carries (RFC 6665 §4.2.2). An unknown state is
-    /// taken for pending: nothing may be concluded from it (RFC 6665 §4.1.3).
-    fn of(notify: &Message<'_>) -> Option<Self> {
-        let (state, params) = split(notify.text(Name::SubscriptionState)?);
-        let secs = |name| params.value(name).and_then(|it| it.parse().ok());
-        let state = match state.to_ascii_lowercase().as_str() {
-            "active" => SubscriptionState::Active,
-            "terminated" => SubscriptionState::Terminated {
-                reason: params
-                    .value("reason")
-                    .unwrap_or_default()
-                    .to_ascii_lowercase(),
-                retry_after_secs: secs("retry-after"),
-            },
-            _ => SubscriptionState::Pending,
-        };
-        Some(Self {
-            state,
-            expires_secs: secs("expires"),
-        })
-    }
-}
-
-/// A token and the parameters after it.
-fn split(value: &str) -> (&str, Params<'_>) {
-    let (token, params) = value.split_once(';').unwrap_or((value, ""));
-    (token.trim(), Params(params))
 }
 
 /// CSeq numbers left out when a dialog is resumed: refreshes that went out after it was saved.

@@ -5,6 +5,7 @@ mod incoming;
 mod pool;
 mod publication;
 mod registration;
+mod resume;
 mod subscription;
 mod two_phones;
 

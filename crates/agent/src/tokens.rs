@@ -28,13 +28,18 @@ impl Tokens {
     /// A tag that starts with the number of what it belongs to, so that no table is needed to find
     /// it.
     pub(crate) fn tag(&mut self, number: u64) -> String {
-        format!("{number:x}.{:016x}", self.number())
+        tag(number, self.number())
     }
 
     /// A branch, in the same way (RFC 3261 §8.1.1.7).
     pub(crate) fn branch(&mut self, number: u64) -> String {
         format!("{COOKIE}{number:x}.{:016x}", self.number())
     }
+}
+
+/// The tag that [`Tokens::tag`] makes of these.
+pub(crate) fn tag(number: u64, random: u64) -> String {
+    format!("{number:x}.{random:016x}")
 }
 
 /// The number a tag starts with.

@@ -66,6 +66,19 @@ impl Presence {
         Some(Self { tuples: tuples? })
     }
 
+    /// Nobody is there.
+    pub(crate) fn nobody() -> Self {
+        let closed = Tuple {
+            id: "".into(),
+            contact: None,
+            state: State::Closed,
+            timestamp: None,
+        };
+        Self {
+            tuples: vec![closed],
+        }
+    }
+
     /// The user as a whole: open when any tuple is. A server that composes as `docs/documents.md`
     /// says puts an open tuple first, so this is also what the first `<basic>` says; with servers
     /// that put them in any order, a user with one open device has not left.

@@ -39,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) is_refresh: bool,
     /// Whether the request removed something: its answer is then kept by the actor.
     pub(crate) is_removal: bool,
+    /// Whether it gives the assignment back, of which nothing is left here.
+    pub(crate) is_release: bool,
 }
 
 /// What happens to the subscription of a SUBSCRIBE.

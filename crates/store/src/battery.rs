@@ -10,6 +10,7 @@ mod hostile;
 mod ownership;
 mod pool;
 mod repeats;
+mod sessions;
 mod takeover;
 mod values;
 
@@ -25,6 +26,7 @@ pub fn run(open: impl Fn() -> Box<dyn Store>) {
     counts::run(&open);
     documents::run(&open);
     repeats::run(&open);
+    sessions::run(&open);
     takeover::run(&open);
     hostile::run(&open);
     contention::run(&open);

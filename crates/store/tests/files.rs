@@ -14,6 +14,7 @@ use std::task::{Context, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+use presently_sip::WallTime;
 use presently_store::sqlite::{Inline, OpenError, Settings, Threaded};
 use presently_store::{Operation, Outcome, Refused, Store, Ticket};
 use rusqlite::Connection;
@@ -121,12 +122,8 @@ fn a_store_of_the_first_release_is_brought_on_and_keeps_what_it_has() {
     ask(&mut store, vec![assign(by, 1)]);
     drop(store);
     let connection = Connection::open(place.path()).unwrap();
+    connection.execute_batch(WITHOUT_SESSIONS).unwrap();
     let first = "DROP TABLE schema;
-        DROP INDEX bindings_by_ip; DROP INDEX sessions_by_nlb; DROP INDEX sessions_by_end;
-        ALTER TABLE bindings DROP COLUMN ip;
-        ALTER TABLE sessions DROP COLUMN handle; ALTER TABLE sessions DROP COLUMN presence;
-        ALTER TABLE sessions DROP COLUMN sent; ALTER TABLE sessions DROP COLUMN feed;
-        ALTER TABLE sessions DROP COLUMN tag; ALTER TABLE sessions DROP COLUMN until;
         DROP INDEX clients_untold; DROP INDEX clients_by_epoch;
         ALTER TABLE clients DROP COLUMN told;
         ALTER TABLE members DROP COLUMN draining;
@@ -145,6 +142,58 @@ fn a_store_of_the_first_release_is_brought_on_and_keeps_what_it_has() {
         needed, 1,
         "a process of the first release goes on beside it"
     );
+}
+
+/// Goal: nobody who is registered is missed after the step, and programs of both releases write
+/// side by side. Method: the tables and the write of the release before, as text.
+#[test]
+fn phones_registered_by_the_release_before_are_found_by_their_address() {
+    let place = Place::new();
+    let mut store = threaded(&place.path(), &Settings::default());
+    let by = join(&mut store, "a");
+    ask(&mut store, vec![assign(by, 1)]);
+    drop(store);
+    let older = Connection::open(place.path()).unwrap();
+    older.execute_batch(WITHOUT_SESSIONS).unwrap();
+    older.execute_batch("UPDATE schema SET steps = 2").unwrap();
+    let register = |flow: &str| older.execute(OLDER_REGISTER, [flow]).unwrap();
+    register("2 udp 0 192.0.2.7:5060 0 0");
+
+    let mut store = threaded(&place.path(), &Settings::default());
+    assert_eq!(bound_at(&mut store, "192.0.2.7"), 1);
+    register("12 tcp 3 [2001:db8::9]:5061 17 4");
+    assert_eq!(bound_at(&mut store, "192.0.2.7"), 0);
+    assert_eq!(bound_at(&mut store, "2001:db8::9"), 1);
+    let steps: (i64, i64) = older
+        .query_row(
+            "SELECT s.steps, v.user_version FROM schema s, pragma_user_version v",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    assert_eq!(
+        steps,
+        (3, 1),
+        "a process of the release before goes on beside it"
+    );
+}
+
+/// A row of the release before has no lease: it is over.
+#[test]
+fn a_session_of_the_release_before_is_cleared_away() {
+    let place = Place::new();
+    let mut store = threaded(&place.path(), &Settings::default());
+    let by = join(&mut store, "a");
+    ask(&mut store, vec![assign(by, 1)]);
+    let older = Connection::open(place.path()).unwrap();
+    let kept = "INSERT INTO sessions (user, nlb, uuid, server, state, since)
+        VALUES ('sip:1@example.com', 'nlb1', 'uuid', 'app1', 'serving', 7)";
+    older.execute(kept, []).unwrap();
+    assert!(ask(&mut store, vec![beat(by)]).pop().unwrap().is_ok());
+    let left: i64 = older
+        .query_row("SELECT count(*) FROM sessions", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!((left, clients(&mut store)), (0, 0));
 }
 
 #[test]
@@ -345,6 +394,32 @@ fn a_completion_wakes_who_polled() {
     );
     assert_eq!(done.len(), 1);
 }
+
+/// How many clients have a phone at `ip`.
+fn bound_at(store: &mut dyn Store, ip: &str) -> usize {
+    let (ip, now) = (ip.parse().unwrap(), WallTime(0));
+    match ask(store, vec![Operation::BoundAt { ip, now }])
+        .pop()
+        .unwrap()
+    {
+        Ok(Outcome::Clients(clients)) => clients.len(),
+        other => panic!("not found: {other:?}"),
+    }
+}
+
+/// Takes back the step that gave sessions their leases.
+const WITHOUT_SESSIONS: &str = "DROP INDEX bindings_by_ip; ALTER TABLE bindings DROP COLUMN ip;
+    DROP INDEX sessions_by_nlb; DROP INDEX sessions_by_end;
+    ALTER TABLE sessions DROP COLUMN handle; ALTER TABLE sessions DROP COLUMN presence;
+    ALTER TABLE sessions DROP COLUMN sent; ALTER TABLE sessions DROP COLUMN feed;
+    ALTER TABLE sessions DROP COLUMN tag; ALTER TABLE sessions DROP COLUMN until;";
+
+/// Writes a binding of the only client as the release before does.
+const OLDER_REGISTER: &str = "INSERT INTO bindings (client, key, contact, instance, path, flow,
+        call_id, cseq, q, user_agent, expires_at, request, status, granted, answer_tag, to_tag)
+    VALUES ((SELECT id FROM clients), 'k', 'sip:phone@192.0.2.7', NULL, '', ?1, 'c', 1, 1000,
+        '', 9, x'00000000000000000000000000000000', 200, 60, NULL, 't')
+    ON CONFLICT (client, key) DO UPDATE SET flow = ?1";
 
 fn threaded(path: &Path, settings: &Settings) -> Threaded {
     Threaded::open(path, settings).unwrap()

@@ -21,8 +21,8 @@ use presently_pool::{
 use presently_sip::{Aor, Flow, WallTime};
 use presently_store::sqlite::Inline;
 use presently_store::{
-    Binding, BindingKey, Change, DialogId, Operation, Outcome, Refused, Repeat, Store,
-    Subscription, SubscriptionState, Ticket,
+    Binding, BindingKey, Change, DialogId, Operation, Outcome, Refused, Repeat, Session,
+    SessionState, Store, Subscription, SubscriptionState, Ticket,
 };
 
 const SEEDS: u64 = 60;
@@ -79,6 +79,7 @@ struct Client {
     bindings: BTreeSet<u64>,
     /// (dialog, watched user)
     subscriptions: BTreeMap<u64, u64>,
+    has_session: bool,
 }
 
 impl Model {
@@ -92,7 +93,13 @@ impl Model {
     fn any(&self, rng: &mut Rng) -> Operation {
         let user = rng.u64(0..USERS);
         match rng.u32(0..100) {
-            0..5 => self.join(rng.u64(0..NAMES)),
+            0..3 => Operation::PurgeSession {
+                user: aor(user),
+                nlb: "nlb".into(),
+                release_at: WallTime(0),
+            },
+            90..94 => Operation::KeepSession(Box::new(session(user))),
+            3..5 => self.join(rng.u64(0..NAMES)),
             5..7 => Operation::Leave {
                 by: self.any_member(rng),
             },
@@ -196,6 +203,11 @@ impl Model {
                 self.reassigned(client, (*from, *epoch), to.unwrap(), result);
             }
             Operation::Commit { .. } => self.committed(operation, result),
+            Operation::KeepSession(row) => {
+                assert!(result.is_ok());
+                self.clients.entry(user(&row.user)).or_default().has_session = true;
+            }
+            Operation::PurgeSession { user, .. } => self.purged(self::user(user), result),
             _ => unreachable!("not made here"),
         }
     }
@@ -365,9 +377,21 @@ impl Model {
             )
         };
         let client = self.clients.get_mut(&user).unwrap();
-        let is_empty = client.bindings.is_empty() && client.subscriptions.is_empty();
+        let is_empty = client.is_empty();
         let expected = is_empty && (changes.is_empty() || changes.iter().any(removes));
         assert_eq!(released, expected);
+        if released {
+            client.assignment = None;
+        }
+    }
+
+    fn purged(&mut self, user: u64, result: Result<Outcome, Refused>) {
+        let Ok(Outcome::Purged { released }) = result else {
+            panic!("{result:?}");
+        };
+        let client = self.clients.entry(user).or_default();
+        client.has_session = false;
+        assert_eq!(released, client.assignment.is_some() && client.is_empty());
         if released {
             client.assignment = None;
         }
@@ -399,6 +423,10 @@ impl Model {
 }
 
 impl Client {
+    fn is_empty(&self) -> bool {
+        self.bindings.is_empty() && self.subscriptions.is_empty() && !self.has_session
+    }
+
     fn change(&mut self, change: &Change) {
         match change {
             Change::PutBinding(row) => {
@@ -525,6 +553,23 @@ fn subscription(dialog: u64, watched: u64) -> Subscription {
         expires_at: WallTime(0),
         owed: true,
         repeat: Repeat::default(),
+    }
+}
+
+fn session(of: u64) -> Session {
+    Session {
+        user: aor(of),
+        nlb: "nlb".into(),
+        uuid: "".into(),
+        handle: aor(of),
+        server: "".into(),
+        state: SessionState::Serving,
+        since: WallTime(0),
+        presence: "".into(),
+        sent: None,
+        feed: "".into(),
+        tag: None,
+        until: WallTime(1),
     }
 }
 

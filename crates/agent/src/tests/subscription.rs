@@ -357,12 +357,63 @@ fn an_unsubscribe_ends_without_its_notify_too() {
     bench.agent.unsubscribe(bench.now, id, &mut bench.out);
     let last = bench.sent_one();
     bench.answer(&last, 200, &[]);
-    bench.wait(32_000);
-    assert!(matches!(
-        bench.event(),
-        Event::SubscriptionEnded { again_in: None, .. }
-    ));
+    bench.wait(31_999);
+    assert_eq!(bench.events(), []);
+    bench.wait(1);
+    let (reason, again_in) = (Ended::Unanswered, None);
+    let ended = Event::SubscriptionEnded {
+        id,
+        reason,
+        again_in,
+    };
+    assert_eq!(bench.event(), ended);
     assert_eq!(bench.agent.poll_timeout(), None);
+}
+
+/// Only the NOTIFY that terminates the dialog makes it `Unsubscribed`.
+#[test]
+fn an_unsubscribe_that_fails_says_how() {
+    let table = [
+        (Some(481), Ended::Refused { status: 481 }),
+        (Some(503), Ended::Refused { status: 503 }),
+        (None, Ended::Unanswered),
+    ];
+    for (status, reason) in table {
+        let (mut bench, id, subscribe) = subscribed();
+        bench.agent.unsubscribe(bench.now, id, &mut bench.out);
+        let last = bench.sent_one();
+        // A NOTIFY that crossed it ends nothing.
+        bench.receive(&notify(&subscribe, "pool", 2, ACTIVE, "<late/>"));
+        assert!(matches!(bench.event(), Event::Notified(_)));
+        match status {
+            Some(status) => bench.answer(&last, status, &[]),
+            None => bench.wait(32_000),
+        }
+        let again_in = None;
+        let ended = Event::SubscriptionEnded {
+            id,
+            reason,
+            again_in,
+        };
+        assert_eq!(bench.event(), ended);
+        assert_eq!(bench.agent.poll_timeout(), None);
+    }
+}
+
+#[test]
+fn without_a_dialog_there_is_nothing_to_end() {
+    let (mut bench, id, subscribe) = subscribing(600);
+    bench.answer(&subscribe, 503, &[("Retry-After", "60")]);
+    assert!(matches!(bench.event(), Event::SubscribeFailed { .. }));
+    bench.agent.unsubscribe(bench.now, id, &mut bench.out);
+    let (reason, again_in) = (Ended::Unbegun, None);
+    let ended = Event::SubscriptionEnded {
+        id,
+        reason,
+        again_in,
+    };
+    assert_eq!(bench.event(), ended);
+    assert_eq!(bench.sent(), Vec::<String>::new());
 }
 
 #[test]

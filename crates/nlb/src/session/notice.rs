@@ -69,7 +69,7 @@ impl Session {
     pub(super) fn on_notified(&mut self, turn: &mut Turn<'_>, notified: &Notified) {
         turn.shared.counters.notified += 1;
         let is_active = notified.state == SubscriptionState::Active && !self.is_leaving();
-        let presence = is_active.then(|| Presence::read(&notified.body)).flatten();
+        let presence = is_active.then(|| self.document(&notified.body)).flatten();
         let Some(presence) = presence.filter(|it| it.state() != State::Unknown) else {
             turn.shared.counters.ignored += 1;
             return;
@@ -91,6 +91,16 @@ impl Session {
             is_baseline,
         });
         self.flush(turn);
+    }
+
+    /// What the body of a NOTIFY in an active subscription says. Without one, after the user was
+    /// there, it says that nobody is: so some servers tell the end of the last publication.
+    fn document(&self, body: &[u8]) -> Option<Presence> {
+        let was_open = self.presence == State::Open || self.notices.has_open();
+        if body.is_empty() && was_open {
+            return Some(Presence::nobody());
+        }
+        Presence::read(body)
     }
 
     /// The record holds `notice`: the decision.

@@ -57,6 +57,7 @@ impl Server {
         let documents = plan.written(written);
         let renewal = plan.renewal.take();
         let tombstone = plan.tombstone(now.wall).filter(|_| plan.is_removal);
+        let is_kept = plan.is_release && !released;
         let Some(actor) = self.actors.get_mut(slot) else {
             return;
         };
@@ -91,6 +92,8 @@ impl Server {
         }
         if released {
             self.on_released(slot, out);
+        } else if is_kept {
+            self.on_kept(now, slot, out);
         } else {
             self.advance(now, slot, out);
         }

@@ -32,8 +32,15 @@ impl Server {
     /// Gives an idle actor its next work: what is over first, then its requests in order, then its
     /// release when nothing of it is left.
     pub(super) fn advance(&mut self, now: Now, slot: usize, out: &mut Outputs) {
+        if self.work_off(now, slot, out) && !self.release(now, slot, out) {
+            self.arm(now, slot);
+        }
+    }
+
+    /// Does all that is to be done but the release; `true` when that has come to rest.
+    pub(super) fn work_off(&mut self, now: Now, slot: usize, out: &mut Outputs) -> bool {
         if self.is_mute(now.moment) {
-            return;
+            return false;
         }
         loop {
             let is_idle = self
@@ -45,23 +52,20 @@ impl Server {
                 || self.depart(slot, out)
                 || self.expire(now, slot, out)
             {
-                return;
+                return false;
             }
             let next = self
                 .actors
                 .get_mut(slot)
                 .and_then(|actor| actor.queue.pop_front());
             let Some(held) = next else {
-                if !self.release(now, slot, out) {
-                    self.arm(now, slot);
-                }
-                return;
+                return true;
             };
             match self.decide(now, slot, held, out) {
                 Step::Answered => {}
                 Step::Write(plan, changes) => {
                     self.write(now, slot, *plan, changes, out);
-                    return;
+                    return false;
                 }
             }
         }

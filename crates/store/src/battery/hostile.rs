@@ -10,7 +10,7 @@ use super::pool::{Actor, Pool};
 use super::values::{repeat, tag};
 use crate::{
     Answer, Binding, BindingKey, Change, DialogId, Operation, Outcome, Publication, Repeat,
-    RequestKey, Store, Subscription, SubscriptionState,
+    RequestKey, Session, SessionState, Store, Subscription, SubscriptionState,
 };
 
 /// All claims of this file.
@@ -88,6 +88,11 @@ fn any_character_is_kept_in_any_text(store: Box<dyn Store>, text: &str) {
         (&resource, &text)
     );
     assert_eq!(document.body, text.as_bytes());
+    let session = session(&text);
+    let kept = pool.ask(Operation::KeepSession(Box::new(session.clone())));
+    assert!(kept.is_ok(), "{kept:?}");
+    assert_eq!(pool.sessions(&text, None), [session]);
+    assert_eq!(pool.sessions(&text, Some(&client)), []);
     let shown = pool.ask(Operation::Show { client });
     assert!(matches!(shown, Ok(Outcome::Client(Some(_)))), "{shown:?}");
 }
@@ -170,6 +175,23 @@ fn subscription(text: &Arc<str>, resource: &ResourceId) -> Subscription {
         expires_at: LAST,
         owed: false,
         repeat: largest(text),
+    }
+}
+
+fn session(text: &Arc<str>) -> Session {
+    Session {
+        user: Aor::from_canonical(text),
+        nlb: text.clone(),
+        uuid: text.clone(),
+        handle: Aor::from_canonical(text),
+        server: text.clone(),
+        state: SessionState::Resuming,
+        since: LAST,
+        presence: text.clone(),
+        sent: Some(LAST),
+        feed: text.clone(),
+        tag: Some(tag("!%*_+`'~.-")),
+        until: LAST,
     }
 }
 

@@ -14,8 +14,8 @@ use presently_sip::Aor;
 
 use super::values::{aor, at};
 use crate::{
-    Activated, Change, Completion, Document, Operation, Outcome, PoolStatus, Refused, Store, Swept,
-    Ticket, Written,
+    Activated, Change, Completion, Document, Operation, Outcome, PoolStatus, Refused, Session,
+    Store, Swept, Ticket, Written,
 };
 
 /// A store, and a balancer and servers that have joined it.
@@ -285,6 +285,15 @@ impl Pool {
         match self.ask(Operation::Drain { name, is_draining }) {
             Ok(Outcome::Drained(member)) => member,
             other => panic!("not drained: {other:?}"),
+        }
+    }
+
+    /// A page of an nlb's sessions.
+    pub(super) fn sessions(&mut self, nlb: &str, after: Option<&Aor>) -> Vec<Session> {
+        let (nlb, after) = (nlb.into(), after.cloned());
+        match self.ask(Operation::Sessions { nlb, after }) {
+            Ok(Outcome::Sessions(sessions)) => sessions,
+            other => panic!("not read: {other:?}"),
         }
     }
 

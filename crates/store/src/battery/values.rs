@@ -7,8 +7,8 @@ use presently_pool::{FlowToken, MemberId, PackageName, ResourceId};
 use presently_sip::{Aor, EntityTag, Flow, WallTime};
 
 use crate::{
-    Answer, Binding, BindingKey, Change, DialogId, Mark, Publication, Repeat, RequestKey,
-    Subscription, SubscriptionState,
+    Answer, Binding, BindingKey, Change, DialogId, Mark, Publication, Repeat, RequestKey, Session,
+    SessionState, Subscription, SubscriptionState,
 };
 
 /// An address of record.
@@ -122,6 +122,24 @@ pub(super) fn subscription(user: &str, local_tag: &str) -> Subscription {
         expires_at: at(3600),
         owed: true,
         repeat: repeat(3),
+    }
+}
+
+/// A session of `user` at `nlb`, its lease an hour long.
+pub(super) fn session(user: &str, nlb: &str) -> Session {
+    Session {
+        user: aor(user),
+        nlb: nlb.into(),
+        uuid: "00000000-0000-4000-8000-000000000001".into(),
+        handle: aor(&format!("{nlb}.{user}")),
+        server: "app1".into(),
+        state: SessionState::Serving,
+        since: at(7),
+        presence: "open".into(),
+        sent: Some(at(6)),
+        feed: "feed".into(),
+        tag: Some(tag("first")),
+        until: at(3600),
     }
 }
 
