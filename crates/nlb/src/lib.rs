@@ -5,6 +5,7 @@
 //! without sockets or clocks; the proxy that carries the bytes is a driver beside it. Between them
 //! stand [`Entering`], [`Verdict`] and [`Traffic`].
 
+mod anonymous;
 mod config;
 mod counters;
 mod guard;
@@ -13,11 +14,17 @@ mod nlb;
 mod outputs;
 mod path;
 mod presence;
+mod random;
+mod reach;
+mod recent;
+mod record;
 mod release;
 mod sent;
 mod servers;
+mod session;
 mod sight;
 mod traffic;
+mod turn;
 
 pub use config::{Anonymous, Config, Signs, WhenUnreachable};
 pub use counters::Counters;

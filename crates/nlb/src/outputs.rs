@@ -137,6 +137,8 @@ pub enum What {
 pub enum Why {
     /// The nlb closes.
     Closed,
+    /// It was being given back when the program ended.
+    Earlier,
     /// The ordinary time-out.
     Idle,
     /// The user left, as presence says.

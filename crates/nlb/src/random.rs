@@ -1,0 +1,95 @@
+//! Numbers nobody can guess, from one seed: UUIDs, the names of handles, seeds of agents.
+
+use presently_sip::MacKey;
+
+/// A seeded generator: a keyed hash of a counter. The same seed gives the same numbers, so a
+/// simulation replays; the program seeds it from the system's entropy.
+#[derive(Debug)]
+pub(crate) struct Random {
+    key: MacKey,
+    counter: u64,
+}
+
+impl Random {
+    pub(crate) fn new(seed: [u8; 16]) -> Self {
+        Self {
+            key: MacKey::new(seed),
+            counter: 0,
+        }
+    }
+
+    pub(crate) fn next_u64(&mut self) -> u64 {
+        self.counter += 1;
+        self.key.mac64(&[&self.counter.to_be_bytes()])
+    }
+
+    /// A UUID of version 4 (RFC 9562 §5.4): 122 random bits.
+    pub(crate) fn uuid(&mut self) -> Uuid {
+        let (high, low) = (self.next_u64(), self.next_u64());
+        let bits = (u128::from(high) << 64) | u128::from(low);
+        let bits = bits & !(0xf << 76) | (0x4 << 76);
+        Uuid(bits & !(0x3 << 62) | (0x2 << 62))
+    }
+
+    /// A number for `text` that tells nothing about it to anybody without the key.
+    pub(crate) fn name_of(&self, text: &str) -> u64 {
+        self.key.mac64(&[b"name", text.as_bytes()])
+    }
+}
+
+/// The unique value that stands for a user (S9). It is no credential.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Uuid(u128);
+
+impl Uuid {
+    /// Reads what [`Uuid`] displays as.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let uuid = u128::from_str_radix(&text.replace('-', ""), 16).ok()?;
+        (Self(uuid).to_string() == text).then_some(Self(uuid))
+    }
+}
+
+impl std::fmt::Display for Uuid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let part = |from: u32, bits: u32| (self.0 >> from) & ((1 << bits) - 1);
+        write!(
+            f,
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            part(96, 32),
+            part(80, 16),
+            part(64, 16),
+            part(48, 16),
+            part(0, 48)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // S9
+    #[test]
+    fn a_uuid_has_its_form_and_is_read_back() {
+        let mut random = Random::new([7; 16]);
+        for _ in 0..100 {
+            let uuid = random.uuid();
+            let text = uuid.to_string();
+            assert_eq!(text.len(), 36);
+            assert_eq!(&text[14..15], "4", "{text}");
+            assert!("89ab".contains(&text[19..20]), "{text}");
+            assert_eq!(Uuid::parse(&text), Some(uuid));
+        }
+        assert_eq!(Uuid::parse("1"), None);
+        assert_eq!(Uuid::parse("4"), None);
+    }
+
+    // S9
+    #[test]
+    fn who_has_another_seed_finds_other_values() {
+        let (mut one, mut other) = (Random::new([7; 16]), Random::new([8; 16]));
+        assert_ne!(one.uuid(), other.uuid());
+        assert_ne!(one.uuid(), one.uuid());
+        assert_eq!(Random::new([7; 16]).uuid(), Random::new([7; 16]).uuid());
+    }
+}

@@ -1,0 +1,263 @@
+//! The paths of a session: waiting, admitted, moved, idle, left.
+
+use std::mem;
+
+use presently_sip::Moment;
+
+use super::{Line, Path, Session, Waiting};
+use crate::release::{Use, idle_at};
+use crate::turn::Turn;
+use crate::{
+    Choice, Config, CutReason, Entering, PathId, Refusal, ServerName, Verdict, What,
+    WhenUnreachable, Why,
+};
+
+impl Session {
+    /// A path of its user wants in; it waits until `until` at the most.
+    pub(crate) fn on_enter(&mut self, turn: &mut Turn<'_>, entering: Box<Entering>, until: Moment) {
+        let config = &turn.shared.config;
+        let is_full = self.paths.len() >= config.paths_max
+            || self.waiting.len() >= config.waiting_max
+            || turn.shared.is_ending();
+        if is_full {
+            turn.refuse(&self.user, entering.path, Refusal::Full);
+            return;
+        }
+        self.waiting.push(Waiting { entering, until });
+        if self.is_leaving() {
+            return;
+        }
+        if self.server.is_none() {
+            self.place(turn);
+        }
+        self.admit_waiting(turn);
+    }
+
+    /// A path is over.
+    pub(crate) fn on_left(&mut self, turn: &mut Turn<'_>, path: PathId) {
+        let now = turn.now.moment;
+        self.waiting.retain(|it| it.entering.path != path);
+        if let Some(place) = self.paths.iter().position(|it| it.id == path) {
+            let path = self.paths.swap_remove(place);
+            self.lost = Some(Use {
+                closed: Some(now),
+                ..path.used(turn.shared.config.signs)
+            });
+            self.idle_from = now;
+        }
+        self.give_up_unused(turn);
+        self.doubt_due(turn);
+    }
+
+    /// Finds a slot, or waits for one.
+    pub(crate) fn place(&mut self, turn: &mut Turn<'_>) {
+        match turn.shared.servers.choose(self.id, self.user.as_str()) {
+            Choice::Taken(server) => self.on_placed(turn, server),
+            Choice::NoServer => self.refuse_waiting(turn, Refusal::NoServer),
+            Choice::Full => {
+                let until = self.waiting.iter().map(|it| it.until).max();
+                let until = until.unwrap_or(turn.now.moment);
+                if turn.shared.queue.push(self.id, until) {
+                    turn.step(&self.user, What::Queued);
+                    self.why = "waits for a slot";
+                } else {
+                    self.refuse_waiting(turn, Refusal::Full);
+                }
+            }
+        }
+    }
+
+    /// It has a slot on `server`.
+    pub(crate) fn on_placed(&mut self, turn: &mut Turn<'_>, server: ServerName) {
+        turn.shared.queue.remove(self.id);
+        self.server = Some(ServerName::clone(&server));
+        turn.step(&self.user, What::Placed { server });
+        self.write(turn);
+        self.begin(turn);
+        self.admit_waiting(turn);
+    }
+
+    /// Its application server is down: it moves, and its user is told if presence says that there
+    /// is somebody to tell.
+    pub(crate) fn on_server_lost(&mut self, turn: &mut Turn<'_>) {
+        if self.is_leaving() {
+            return;
+        }
+        for path in mem::take(&mut self.paths) {
+            turn.cut(&self.user, path.id, CutReason::ServerGone);
+            self.idle_from = turn.now.moment;
+        }
+        self.server = None;
+        self.why = "its server is down";
+        if let Choice::Taken(server) = turn.shared.servers.choose(self.id, self.user.as_str()) {
+            self.server = Some(ServerName::clone(&server));
+            turn.shared.counters.moved += 1;
+            turn.step(&self.user, What::Moved { server });
+            self.why = "moved from a server that is down";
+        } else if !self.has_access {
+            self.place(turn);
+        }
+        self.admit_waiting(turn);
+        self.call_back(turn);
+        self.write(turn);
+    }
+
+    /// Lets everybody in who waits, if there is access.
+    pub(super) fn admit_waiting(&mut self, turn: &mut Turn<'_>) {
+        let Some(server) = self.server.clone().filter(|_| self.has_access) else {
+            return;
+        };
+        let Some(address) = turn.shared.servers.address(&server) else {
+            return;
+        };
+        for Waiting { entering, .. } in mem::take(&mut self.waiting) {
+            let path = entering.path;
+            self.paths.push(Path {
+                id: path,
+                device: entering.device,
+                opened: entering.opened,
+                traffic: entering.traffic,
+                cut_from: None,
+            });
+            turn.shared.counters.admitted += 1;
+            let server = ServerName::clone(&server);
+            turn.out.verdicts.push(Verdict::Admit {
+                path,
+                server: ServerName::clone(&server),
+                address,
+            });
+            turn.step(&self.user, What::Admitted { path, server });
+            self.on_path_opened(turn);
+        }
+    }
+
+    /// Gives access although the presence server was not told: it cannot be reached.
+    pub(super) fn serve_unannounced(&mut self, turn: &mut Turn<'_>) {
+        if turn.shared.config.when_unreachable == WhenUnreachable::Serve && self.server.is_some() {
+            self.has_access = true;
+            self.why = "served without presence";
+            self.admit_waiting(turn);
+        }
+    }
+
+    pub(super) fn refuse_waiting(&mut self, turn: &mut Turn<'_>, refusal: Refusal) {
+        for it in mem::take(&mut self.waiting) {
+            turn.refuse(&self.user, it.entering.path, refusal);
+        }
+        self.give_up_unused(turn);
+    }
+
+    /// Refuses those who have waited long enough.
+    pub(super) fn waiting_due(&mut self, turn: &mut Turn<'_>) {
+        let now = turn.now.moment;
+        if self.waiting.iter().all(|it| it.until > now) {
+            return;
+        }
+        if !self.is_leaving() {
+            self.serve_unannounced(turn);
+        }
+        let refusal = match self.server {
+            None if !self.is_leaving() => Refusal::NoSlot,
+            _ => Refusal::Unannounced,
+        };
+        let waiting = mem::take(&mut self.waiting);
+        let (due, rest) = waiting.into_iter().partition(|it| it.until <= now);
+        self.waiting = rest;
+        let due: Vec<Waiting> = due;
+        for it in due {
+            turn.refuse(&self.user, it.entering.path, refusal);
+        }
+        self.give_up_unused(turn);
+    }
+
+    /// A session that nobody was let into, and nobody waits for, is of no use.
+    fn give_up_unused(&mut self, turn: &mut Turn<'_>) {
+        if !self.has_access && self.waiting.is_empty() && !self.is_leaving() {
+            self.release(turn, Why::Unused);
+        }
+    }
+
+    /// Cuts paths on which nothing has moved for long, and those of devices that went offline; ends
+    /// a session that has been without a path for long.
+    pub(super) fn paths_due(&mut self, turn: &mut Turn<'_>) {
+        if self.is_leaving() {
+            return;
+        }
+        let now = turn.now.moment;
+        let config = &turn.shared.config;
+        let mut cut = Vec::new();
+        self.paths.retain(|path| {
+            let reason = path.is_over(now, config);
+            cut.extend(reason.map(|reason| (path.id, reason)));
+            reason.is_none()
+        });
+        let was_idle = cut.iter().any(|(_, reason)| *reason == CutReason::Idle);
+        for (path, reason) in cut {
+            turn.cut(&self.user, path, reason);
+            turn.shared.counters.devices_released += u64::from(reason == CutReason::Left);
+            self.idle_from = now;
+            self.why = "a path was idle";
+        }
+        let idle = turn.shared.config.idle;
+        let is_over = self.paths.is_empty() && self.waiting.is_empty() && self.has_access;
+        if is_over && (was_idle || now.since(self.idle_from) >= idle) {
+            self.release(turn, Why::Idle);
+        }
+    }
+
+    /// When [`Session::paths_due`] has something to do.
+    pub(super) fn paths_at(&self, config: &Config) -> Option<Moment> {
+        if self.paths.is_empty() {
+            return self.has_access.then(|| self.idle_from.after(config.idle));
+        }
+        let due = self.paths.iter().map(|path| path.over_at(config));
+        due.min()
+    }
+
+    /// When every open path will have been idle for the window; now without one.
+    pub(super) fn ebb_at(&self, config: &Config) -> Moment {
+        let uses = self.uses(config.signs);
+        idle_at(&uses, config.using_window).unwrap_or_default()
+    }
+
+    /// Whether the line has come as far as access.
+    pub(super) fn is_announced(&self) -> bool {
+        self.line == Line::Following
+    }
+}
+
+impl Waiting {
+    /// Asking for a path is use.
+    pub(super) fn used(&self) -> Use {
+        Use {
+            opened: self.entering.opened,
+            moved: self.entering.opened,
+            closed: None,
+        }
+    }
+}
+
+impl Path {
+    fn over_at(&self, config: &Config) -> Moment {
+        let idle = self.traffic.moved().last_at().max(self.opened);
+        let idle = idle.after(config.path_idle);
+        let device = self.cut_from.map(|from| {
+            let used = self.used(config.signs);
+            used.moved.after(config.using_window).max(from)
+        });
+        device.map_or(idle, |device| device.min(idle))
+    }
+
+    fn is_over(&self, now: Moment, config: &Config) -> Option<CutReason> {
+        if self.over_at(config) > now {
+            return None;
+        }
+        let idle = self.traffic.moved().last_at().max(self.opened);
+        let is_idle = idle.after(config.path_idle) <= now;
+        Some(if is_idle {
+            CutReason::Idle
+        } else {
+            CutReason::Left
+        })
+    }
+}

@@ -1,0 +1,110 @@
+//! What a session has to do at the presence server after a restart, an outage, or a move: a few
+//! sessions at a time, when [`crate::Nlb`] says that it is their turn.
+
+use presently_store::{Session as Record, SessionState};
+
+use super::{Line, Session};
+use crate::turn::{Ending, Turn};
+use crate::{State, What, Why};
+
+/// What is to be done.
+#[derive(Debug, Default)]
+pub(super) struct Duty {
+    /// Whether it stands in the list.
+    is_listed: bool,
+    /// Everything is refreshed, the feed's next word counts as its first.
+    refreshes: bool,
+    /// The user is told to come back.
+    calls: bool,
+}
+
+impl Session {
+    /// Takes up what `record` says; `has_slot` when its slot could be taken again.
+    pub(crate) fn restore(&mut self, turn: &mut Turn<'_>, record: &Record, has_slot: bool) {
+        turn.step(&self.user, What::Restored);
+        self.server = has_slot.then(|| record.server.clone());
+        self.since = record.since;
+        self.tag.clone_from(&record.tag);
+        self.saved = presently_agent::SavedFeed::parse(&record.feed).map(Box::new);
+        self.has_access = true;
+        self.idle_from = turn.now.moment;
+        self.writing.found();
+        self.ends = record.state == SessionState::Releasing;
+        self.asked.registration = true;
+        self.asked.announcement = record.tag.is_some();
+        self.why = "was taken up from its record";
+        self.enlist(turn);
+    }
+
+    /// The presence server is lost: nothing it said before counts (S22).
+    pub(crate) fn on_lost(&mut self, turn: &mut Turn<'_>) {
+        if self.is_leaving() {
+            return;
+        }
+        self.notices.expect_baseline();
+        self.writing.expect_baseline();
+        self.dismiss(turn);
+        if self.line < Line::Recording {
+            self.serve_unannounced(turn);
+        }
+    }
+
+    /// The presence server is there again, over another flow perhaps.
+    pub(crate) fn on_found(&mut self, turn: &mut Turn<'_>) {
+        self.duty.refreshes = self.line != Line::Idle;
+        self.enlist(turn);
+    }
+
+    /// The nlb ends for good.
+    pub(crate) fn on_close(&mut self, turn: &mut Turn<'_>) {
+        self.enlist(turn);
+    }
+
+    /// Its turn has come.
+    pub(crate) fn on_duty(&mut self, turn: &mut Turn<'_>) {
+        self.duty.is_listed = false;
+        if self.is_leaving() {
+            return;
+        }
+        if turn.shared.ending == Ending::Close {
+            self.release(turn, Why::Closed);
+            return;
+        }
+        if !turn.shared.is_reachable() {
+            return;
+        }
+        if self.ends {
+            self.release(turn, Why::Earlier);
+            return;
+        }
+        if std::mem::take(&mut self.duty.refreshes) {
+            self.agent.handle_flow_lost(turn.now, turn.agent);
+            self.agent
+                .refresh_publication(turn.now, super::steps::PACKAGE, turn.agent);
+        }
+        if std::mem::take(&mut self.duty.calls) {
+            self.call_user(turn);
+        }
+        self.begin(turn);
+    }
+
+    /// Whether the user is told to come back, when its turn has come.
+    pub(super) fn call_back(&mut self, turn: &mut Turn<'_>) {
+        if self.is_followed_open() && self.server.is_some() {
+            self.duty.calls = true;
+            self.enlist(turn);
+        }
+    }
+
+    pub(super) fn is_followed_open(&self) -> bool {
+        self.presence == State::Open && self.is_announced()
+    }
+
+    /// Puts it on the list of those that have something to do.
+    pub(crate) fn enlist(&mut self, turn: &mut Turn<'_>) {
+        if !self.duty.is_listed {
+            self.duty.is_listed = true;
+            turn.shared.todo.push_back(self.id);
+        }
+    }
+}
