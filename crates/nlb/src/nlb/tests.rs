@@ -7,7 +7,6 @@ mod bounds;
 mod faults;
 mod notified;
 mod presence_server;
-mod property;
 mod restart;
 mod steps;
 mod world;
@@ -17,8 +16,7 @@ use std::time::Duration;
 use world::World;
 
 use crate::{
-    Anonymous, Config, CutReason, Decision, GuardLimits, Input, Refusal, Sent, State, What,
-    WhenUnreachable, Why,
+    Anonymous, Config, CutReason, Decision, Input, Refusal, State, What, WhenUnreachable, Why,
 };
 
 fn secs(secs: u64) -> Duration {

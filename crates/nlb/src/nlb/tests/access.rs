@@ -1,1 +1,195 @@
-//! To come.
+//! Who gets in, where, and when not: slots, the queue, servers that go, a presence server that
+//! refuses.
+
+use super::*;
+
+#[test]
+fn sessions_go_to_the_server_with_the_fewest() {
+    let mut world = World::new(config());
+    for number in 0..10 {
+        world.serve(&format!("sip:u{number}@example.com"));
+    }
+    assert_eq!(world.nlb.servers().live("one"), 5);
+    assert_eq!(world.nlb.servers().live("two"), 5);
+}
+
+#[test]
+fn who_waits_for_a_slot_gets_the_next_one_in_order() {
+    let mut world = World::narrow(config());
+    let users = ["sip:a@example.com", "sip:b@example.com", AL, BO];
+    world.set_open(users[0], true);
+    let paths = users.map(|user| world.enter(user));
+    world.run(secs(8));
+    assert!(world.has(AL, &What::Queued) && world.has(BO, &What::Queued));
+    assert_eq!(world.nlb.counters().queued, 2);
+    // Nothing of who waits is told to the presence server.
+    assert_eq!(world.presence.registered.len(), 3);
+    world.set_open(users[0], false);
+    world.run(secs(1));
+    assert!(world.admitted.contains_key(&paths[2]));
+    assert_eq!(world.nlb.counters().queued, 1);
+    world.run(secs(10));
+    assert_eq!(world.refused, [(paths[3], Refusal::NoSlot)]);
+    assert_eq!(world.nlb.counters().queued, 0);
+}
+
+#[test]
+fn the_queue_is_bounded() {
+    let mut world = World::narrow(Config {
+        queue_max: 1,
+        ..config()
+    });
+    for user in ["sip:a@example.com", "sip:b@example.com", AL] {
+        world.enter(user);
+    }
+    let path = world.enter(BO);
+    assert_eq!(world.refused, [(path, Refusal::Full)]);
+    assert_eq!(world.nlb.counters().sessions, 3);
+}
+
+#[test]
+fn without_a_healthy_server_nobody_waits() {
+    let mut world = World::new(config());
+    for server in ["one", "two"] {
+        let is_up = false;
+        world.input(Input::Health { server, is_up });
+    }
+    let path = world.enter(AL);
+    assert_eq!(world.refused, [(path, Refusal::NoServer)]);
+    assert_eq!(world.nlb.counters().sessions, 0);
+}
+
+#[test]
+fn the_users_of_a_server_that_goes_down_move_and_are_told() {
+    let mut world = World::new(config());
+    let paths = [AL, BO].map(|user| (user, world.serve_open(user)));
+    world.set_open(BO, false);
+    world.run(millis(50));
+    let servers = paths.map(|(_, path)| world.admitted[&path].server.clone());
+    assert_ne!(servers[0], servers[1]);
+    world.input(Input::Health {
+        server: &servers[0],
+        is_up: false,
+    });
+    world.run(secs(1));
+    assert!(world.cut.contains(&(paths[0].1, CutReason::ServerGone)));
+    let server = servers[1].as_str().into();
+    assert!(world.has(AL, &What::Moved { server }));
+    assert_eq!(world.presence.messages.len(), 1, "al is online and is told");
+    let path = world.serve(AL);
+    assert_eq!(world.admitted[&path].server, servers[1]);
+    world.run(secs(60));
+    assert_eq!(world.nlb.counters().resumed, 1);
+    let aor = presently_sip::Aor::parse(AL).unwrap();
+    assert_eq!(*world.rows[&aor].server, *servers[1]);
+}
+
+#[test]
+fn a_user_without_a_slot_elsewhere_waits_at_the_next_request() {
+    let mut world = World::narrow(config());
+    let paths = [AL, BO].map(|user| (user, world.serve_open(user)));
+    let server = world.admitted[&paths[0].1].server.clone();
+    let is_up = false;
+    world.input(Input::Health {
+        server: &server,
+        is_up,
+    });
+    world.run(secs(1));
+    assert!(world.presence.messages.is_empty(), "there is nowhere to go");
+    let path = world.enter(AL);
+    world.run(secs(1));
+    assert!(world.has(AL, &What::Queued) && !world.admitted.contains_key(&path));
+    let is_up = true;
+    world.input(Input::Health {
+        server: &server,
+        is_up,
+    });
+    world.run(secs(1));
+    assert_eq!(world.admitted[&path].server, server);
+}
+
+#[test]
+fn an_announcement_that_is_refused_gives_no_access() {
+    let mut world = World::new(config());
+    world.presence.publish_status = 403;
+    let path = world.enter(AL);
+    world.run(secs(5));
+    assert_eq!(world.refused, [(path, Refusal::Unannounced)]);
+    assert_eq!(world.nlb.counters().sessions, 0);
+    assert_eq!(world.presence.registered.len(), 1, "only the own line");
+    assert!(world.rows.is_empty() && world.presence.watched().is_empty());
+}
+
+// S12
+#[test]
+fn who_comes_back_during_the_goodbye_begins_anew_after_it() {
+    let mut world = World::new(config());
+    world.serve_open(AL);
+    let uuid = world.nlb.sessions().next().unwrap().uuid;
+    world.set_open(AL, false);
+    while world.nlb.counters().leaving == 0 {
+        world.run(millis(1));
+    }
+    let path = world.enter(AL);
+    world.run(secs(1));
+    assert!(world.admitted.contains_key(&path));
+    assert_eq!(world.nlb.counters().sessions, 1);
+    assert_ne!(world.nlb.sessions().next().unwrap().uuid, uuid);
+    let names = names(&world.whats(AL));
+    let purged = names.iter().position(|it| it == "Purged").unwrap();
+    let admitted = names.iter().rposition(|it| it == "Admitted").unwrap();
+    assert!(purged < admitted, "{names:?}");
+    assert_eq!(world.presence.watched(), [AL]);
+}
+
+#[test]
+fn paths_without_a_user_are_refused_or_served_without_presence() {
+    let mut world = World::new(config());
+    let path = world.enter_from(None, None);
+    assert_eq!(world.refused, [(path, Refusal::Anonymous)]);
+    let mut world = World::new(Config {
+        anonymous: Anonymous::Admit,
+        anonymous_max: 2,
+        ..config()
+    });
+    let paths = [0; 3].map(|_| world.enter_from(None, None));
+    assert_eq!(world.refused, [(paths[2], Refusal::Full)]);
+    world.run(secs(1800));
+    world.send(paths[0]);
+    world.run(secs(1900));
+    assert_eq!(world.cut, [(paths[1], CutReason::Idle)]);
+    assert_eq!(world.nlb.servers().live_in_all(), 1);
+    world.leave(paths[0]);
+    assert_eq!(world.nlb.servers().live_in_all(), 0);
+    assert_eq!(world.nlb.counters().paths, 0);
+    assert_eq!(
+        world.presence.log, ["REGISTER nlb1 3600"; 7],
+        "the own line alone"
+    );
+}
+
+#[test]
+fn a_session_without_a_path_ends_by_the_ordinary_timeout() {
+    let mut world = World::new(config());
+    let path = world.serve_open(AL);
+    world.leave(path);
+    world.run(secs(1790));
+    assert_eq!(world.nlb.counters().sessions, 1);
+    world.run(secs(20));
+    assert!(world.has(AL, &What::Released { why: Why::Idle }));
+    assert_eq!(world.nlb.counters().released_by_timeout, 1);
+    assert_eq!(world.nlb.counters().sessions, 0);
+}
+
+#[test]
+fn a_client_that_gives_up_waiting_leaves_nothing() {
+    let mut world = World::narrow(config());
+    for user in ["sip:a@example.com", "sip:b@example.com"] {
+        world.serve(user);
+    }
+    let path = world.enter(AL);
+    world.leave(path);
+    world.run(secs(1));
+    assert_eq!(world.nlb.counters().queued, 0);
+    assert_eq!(world.nlb.counters().sessions, 2);
+}

@@ -35,6 +35,8 @@ pub(super) struct PresenceServer {
     pub(super) message_status: u16,
     /// What the first PUBLISH of a handle is answered with.
     pub(super) publish_status: u16,
+    /// What the first SUBSCRIBE of a feed is answered with.
+    pub(super) subscribe_status: u16,
     /// MESSAGEs that came.
     pub(super) messages: Vec<String>,
     /// Methods and Expires of what came, with the user part they are about, but for OPTIONS.
@@ -55,6 +57,7 @@ impl Default for PresenceServer {
             skew_secs: 7_200,
             message_status: 200,
             publish_status: 200,
+            subscribe_status: 200,
             messages: Vec::new(),
             log: Vec::new(),
             registered: BTreeSet::new(),
@@ -125,6 +128,13 @@ impl PresenceServer {
     /// Whom anybody watches.
     pub(super) fn watched(&self) -> Vec<&str> {
         self.watchers.iter().map(|it| it.user.as_str()).collect()
+    }
+
+    /// The dialogs of all feeds.
+    pub(super) fn call_ids(&self) -> Vec<String> {
+        let all = self.watchers.iter();
+        all.map(|it| header(&it.subscribe, "Call-ID").to_owned())
+            .collect()
     }
 
     /// It forgets all dialogs, as after a restart without a store.
@@ -206,6 +216,9 @@ impl PresenceServer {
             None if header(text, "To").contains(";tag=") => {
                 return vec![response(text, 481, &[])];
             }
+            None if self.subscribe_status != 200 => {
+                return vec![response(text, self.subscribe_status, &[])];
+            }
             None => {
                 let to = header(text, "To");
                 self.watchers.push(Watcher {
@@ -274,12 +287,6 @@ impl PresenceServer {
 }
 
 impl Document {
-    pub(super) fn one(is_open: bool) -> Self {
-        Self {
-            devices: vec![("phone", is_open)],
-        }
-    }
-
     fn xml(&self, user: &str) -> String {
         let tuple = |(id, is_open): &(&str, bool)| {
             let basic = if *is_open { "open" } else { "closed" };

@@ -1,1 +1,134 @@
-//! To come.
+//! A restart: what the records bring back.
+
+use super::*;
+
+// S25
+#[test]
+fn a_restart_goes_on_with_slots_uuids_and_feeds() {
+    let mut world = World::new(config());
+    let path = world.serve_open(AL);
+    world.serve_open(BO);
+    let server = world.admitted[&path].server.clone();
+    let uuid = world.nlb.sessions().next().unwrap().uuid;
+    let feeds: Vec<_> = world.rows.values().map(|it| it.feed.clone()).collect();
+    world.input(Input::Stop);
+    world.run(millis(10));
+    assert!(world.nlb.is_idle());
+    let call_ids = world.presence.call_ids();
+    world.restart();
+    world.run(secs(1));
+    assert!(world.has(AL, &What::Restored) && world.has(AL, &What::Subscribed));
+    assert_eq!(world.presence.call_ids(), call_ids, "in the old dialogs");
+    assert_eq!(feeds.len(), 2);
+    assert_eq!(
+        world.presence.published.len(),
+        2,
+        "no announcement is left over"
+    );
+    assert_eq!(world.nlb.counters().restored, 2);
+    assert_eq!(world.nlb.sessions().next().unwrap().uuid, uuid);
+    let path = world.serve(AL);
+    assert_eq!(world.admitted[&path].server, server);
+    // The first word is a baseline; the next change acts.
+    assert!(world.has(AL, &What::Baseline { is_open: true }));
+    world.run(secs(10));
+    world.set_open(AL, false);
+    world.run(secs(2));
+    assert!(world.has(AL, &What::Released { why: Why::Left }));
+}
+
+// S5
+// S25
+#[test]
+fn who_went_offline_during_the_restart_gets_ordinary_timeouts() {
+    let mut world = World::new(config());
+    world.serve_open(AL);
+    world.restart();
+    world.set_open(AL, false);
+    world.run(secs(1700));
+    assert!(world.has(AL, &What::Baseline { is_open: false }));
+    assert_eq!(world.nlb.counters().sessions, 1);
+    world.run(secs(200));
+    assert!(world.has(AL, &What::Released { why: Why::Idle }));
+}
+
+// S25
+#[test]
+fn a_dialog_that_the_server_has_lost_is_begun_anew() {
+    let mut world = World::new(config());
+    world.serve_open(AL);
+    let call_ids = world.presence.call_ids();
+    world.presence.forget();
+    world.restart();
+    world.run(secs(2));
+    assert_eq!(world.presence.watched(), [AL]);
+    assert_ne!(world.presence.call_ids(), call_ids);
+    assert!(world.has(AL, &What::Baseline { is_open: true }));
+}
+
+// S25
+#[test]
+fn a_goodbye_that_a_restart_interrupts_is_finished() {
+    let mut world = World::new(config());
+    world.serve_open(AL);
+    world.set_open(AL, false);
+    while world.nlb.counters().leaving == 0 {
+        world.run(millis(1));
+    }
+    assert_eq!(world.presence.watched(), [AL]);
+    world.restart();
+    world.run(secs(2));
+    assert!(world.has(AL, &What::Released { why: Why::Earlier }));
+    assert!(world.presence.watched().is_empty(), "no orphan is left");
+    assert_eq!(world.presence.registered.len(), 1);
+    assert!(world.presence.published.is_empty() && world.rows.is_empty());
+}
+
+// S25
+#[test]
+fn a_record_whose_lease_is_over_is_purged() {
+    let mut world = World::new(config());
+    world.serve_open(AL);
+    let aor = presently_sip::Aor::parse(AL).unwrap();
+    world.rows.get_mut(&aor).unwrap().until = world.now.wall;
+    world.restart();
+    world.run(secs(1));
+    assert!(world.rows.is_empty());
+    assert_eq!(world.nlb.counters().restored, 0);
+}
+
+// S25
+#[test]
+fn a_session_whose_server_is_gone_finds_another_at_the_next_request() {
+    let mut world = World::new(config());
+    let path = world.serve_open(AL);
+    let server = world.admitted[&path].server.clone();
+    let other = if server == "one" { "two" } else { "one" };
+    world.restart_with(&[(other, None)]);
+    world.run(secs(1));
+    let path = world.serve(AL);
+    assert_eq!(world.admitted[&path].server, other);
+}
+
+#[test]
+fn a_stop_admits_nobody_and_keeps_everything() {
+    let mut world = World::new(config());
+    let served = world.serve_open(AL);
+    world.input(Input::Stop);
+    let path = world.enter(BO);
+    assert_eq!(world.refused, [(path, Refusal::Full)]);
+    world.run(secs(1));
+    assert!(world.admitted.contains_key(&served));
+    assert_eq!(world.rows.len(), 1);
+    assert_eq!(world.presence.watched(), [AL]);
+}
+
+// S16
+#[test]
+fn a_stop_without_sessions_gives_the_own_line_back() {
+    let mut world = World::new(config());
+    world.run(secs(1));
+    world.input(Input::Stop);
+    world.run(secs(1));
+    assert!(world.nlb.is_idle() && world.presence.registered.is_empty());
+}

@@ -214,6 +214,14 @@ impl World {
         self.to_nlb(notifies);
     }
 
+    /// `user` logs off; the NOTIFYs are written now, to be delivered when the test wants.
+    pub(super) fn closed_later(&mut self, user: &str) -> Vec<String> {
+        let document = Document {
+            devices: vec![("phone", false)],
+        };
+        self.presence.set(self.now.moment, user, document)
+    }
+
     pub(super) fn to_nlb(&mut self, messages: Vec<String>) {
         for message in messages {
             self.post(Arrival::ToNlb(message));
@@ -239,11 +247,6 @@ impl World {
             .expect("it happened")
             .at
             .moment
-    }
-
-    /// How long ago that was.
-    pub(super) fn ago(&self, moment: Moment) -> Duration {
-        self.now.moment.since(moment)
     }
 
     /// What was sent to the presence server while `work` ran.
