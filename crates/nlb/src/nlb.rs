@@ -202,7 +202,6 @@ impl Nlb {
     }
 
     fn on_enter(&mut self, now: Now, entering: Box<Entering>, out: &mut Outputs) {
-        let path = entering.path;
         let Some(user) = entering.user.clone() else {
             self.on_anonymous(now, *entering, out);
             return;
@@ -212,17 +211,7 @@ impl Nlb {
         if self.shared.recent.take(now.moment, name) {
             self.shared.counters.wrong_releases += 1;
         }
-        let found = self.sessions.of_user(&user);
-        let is_full = found.is_none() && self.sessions.len() >= self.shared.config.sessions_max;
-        if is_full || self.shared.is_ending() {
-            self.turn(now, out).refuse(&user, path, Refusal::Full);
-            return;
-        }
-        let id = found.unwrap_or_else(|| self.begin_session(now, user, entering.resource.clone()));
-        self.paths.insert(path, Some(id));
-        self.with_session(now, id, out, |session, turn| {
-            session.on_enter(turn, entering, until);
-        });
+        self.enter_session(now, &user, entering, until, out);
     }
 
     fn on_anonymous(&mut self, now: Now, entering: Entering, out: &mut Outputs) {

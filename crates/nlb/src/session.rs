@@ -333,6 +333,8 @@ impl Path {
 /// Why the paths of a session that is released are cut.
 fn cut_reason(why: crate::Why) -> CutReason {
     match why {
+        // Nothing serves the user any more; nothing is said about the user.
+        crate::Why::Closed => CutReason::ServerGone,
         crate::Why::Idle => CutReason::Idle,
         _ => CutReason::Left,
     }

@@ -1,17 +1,43 @@
 //! How sessions begin, are turned to, and end.
 
-use presently_sip::{Aor, Now};
+use presently_sip::{Aor, Moment, Now};
 use presently_store::{Operation, REPEAT_WINDOW, Session as Record, Ticket};
 
 use super::{Nlb, sip};
 use crate::record::{handle, names_of};
 use crate::session::{Beginning, Session};
 use crate::turn::Turn;
-use crate::{Outputs, Refusal, SessionId};
+use crate::{Entering, Outputs, Refusal, SessionId};
 
 impl Nlb {
+    /// Gives a path to the user's session, or to a new one.
+    pub(super) fn enter_session(
+        &mut self,
+        now: Now,
+        user: &Aor,
+        entering: Box<Entering>,
+        until: Moment,
+        out: &mut Outputs,
+    ) {
+        let found = self.sessions.of_user(user);
+        let is_full = found.is_none() && self.sessions.len() >= self.shared.config.sessions_max;
+        if is_full || self.shared.is_ending() {
+            self.turn(now, out)
+                .refuse(user, entering.path, Refusal::Full);
+            return;
+        }
+        let id = found.unwrap_or_else(|| {
+            let resource = entering.resource.clone();
+            self.begin_session(now, user.clone(), resource)
+        });
+        self.paths.insert(entering.path, Some(id));
+        self.with_session(now, id, out, |session, turn| {
+            session.on_enter(turn, entering, until);
+        });
+    }
+
     /// A session for `user`, which holds nothing yet.
-    pub(super) fn begin_session(&mut self, now: Now, user: Aor, resource: Box<str>) -> SessionId {
+    fn begin_session(&mut self, now: Now, user: Aor, resource: Box<str>) -> SessionId {
         let random = &mut self.shared.random;
         let mut number = random.next_u64();
         while self.sessions.of_handle(number).is_some() {
@@ -111,24 +137,9 @@ impl Nlb {
 
     /// The session is gone; paths that came meanwhile begin the user's next one.
     fn begin_anew(&mut self, now: Now, mut session: Box<Session>, out: &mut Outputs) {
-        let waiting = session.take_waiting();
-        let Some((first, _)) = waiting.first() else {
-            return;
-        };
         let user = session.user.clone();
-        let resource = first.resource.clone();
-        let next = (!self.shared.is_ending()).then(|| self.begin_session(now, user, resource));
-        for (entering, until) in waiting {
-            let path = entering.path;
-            match next {
-                Some(id) => {
-                    self.paths.insert(path, Some(id));
-                    self.with_session(now, id, out, |it, turn| it.on_enter(turn, entering, until));
-                }
-                None => self
-                    .turn(now, out)
-                    .refuse(&session.user, path, Refusal::Full),
-            }
+        for (entering, until) in session.take_waiting() {
+            self.enter_session(now, &user, entering, until, out);
         }
     }
 }

@@ -7,6 +7,7 @@ mod bounds;
 mod faults;
 mod notified;
 mod presence_server;
+mod property;
 mod restart;
 mod steps;
 mod world;

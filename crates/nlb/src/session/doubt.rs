@@ -6,6 +6,8 @@
 //!   a path opens, or the user is seen open: none of it
 //! ```
 
+use std::time::Duration;
+
 use presently_agent::RequestId;
 use presently_sip::Moment;
 
@@ -164,6 +166,8 @@ impl Session {
         let config = &turn.shared.config;
         if !turn.shared.guard.may_act(turn.now.moment) {
             self.dismiss(turn);
+        } else if self.is_told_open() {
+            self.wait_for_store(turn, sent);
         } else if is_using(&self.uses(config.signs), sent, config.using_window) {
             self.call(turn);
         } else {
@@ -251,10 +255,26 @@ impl Session {
         if self.ebb_at(&turn.shared.config) > now {
             return;
         }
-        if turn.shared.guard.may_act(now) {
-            self.release(turn, Why::NotResumed);
-        } else {
+        if !turn.shared.guard.may_act(now) {
             self.dismiss(turn);
+        } else if let Some(sent) = self.acted.filter(|_| self.is_told_open()) {
+            self.wait_for_store(turn, sent);
+        } else {
+            self.release(turn, Why::NotResumed);
         }
     }
+
+    /// Nothing is released while a word that the user is there waits to be written.
+    fn wait_for_store(&mut self, turn: &Turn<'_>, sent: Sent) {
+        let until = turn.now.moment.after(STORE_WAIT);
+        self.doubt = Doubt::Grace { sent, until };
+    }
+
+    /// Whether it was said, and is only not written yet, that the user is there again.
+    fn is_told_open(&self) -> bool {
+        self.notices.has_open() || self.writing.has_open()
+    }
 }
+
+/// How long to wait before looking again whether a record was written.
+const STORE_WAIT: Duration = Duration::from_millis(100);

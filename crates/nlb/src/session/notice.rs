@@ -43,17 +43,22 @@ impl Notices {
         self.waiting.pop_front()
     }
 
+    /// Whether one that waits says that the user is there.
+    pub(super) fn has_open(&self) -> bool {
+        let mut waiting = self.waiting.iter();
+        waiting.any(|it| it.presence.state() == State::Open)
+    }
+
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
         self.document = None;
     }
 
-    /// Takes the newest. At the bound it takes the place of the one before: what it says is newer,
-    /// and the first word stays the first.
-    fn push(&mut self, notice: Notice) {
+    /// Takes the newest. At the bound it takes the place of the one before: what it says is newer.
+    fn push(&mut self, mut notice: Notice) {
         if self.waiting.len() >= WAITING_MAX {
             let replaced = self.waiting.pop_back();
-            debug_assert!(replaced.is_some_and(|it| !it.is_baseline || notice.is_baseline));
+            notice.is_baseline |= replaced.is_some_and(|it| it.is_baseline);
         }
         self.waiting.push_back(notice);
     }

@@ -8,9 +8,9 @@ use presently_store::{Operation, Outcome, REPEAT_WINDOW, Refused, Ticket};
 
 use super::notice::Notice;
 use super::{Line, Session};
-use crate::SessionId;
 use crate::record;
 use crate::turn::Turn;
+use crate::{SessionId, State};
 
 /// How the record stands.
 #[derive(Debug, Default)]
@@ -37,6 +37,12 @@ impl Writing {
     /// There is a row: it was read.
     pub(super) fn found(&mut self) {
         self.has_row = true;
+    }
+
+    /// Whether the notification under way says that the user is there.
+    pub(super) fn has_open(&self) -> bool {
+        let carries = self.carries.as_ref();
+        carries.is_some_and(|it| it.presence.state() == State::Open)
     }
 
     /// The notification under way counts as a first word.

@@ -233,7 +233,7 @@ fn a_connection_newer_than_the_notification_beats_it() {
     world.run(secs(3));
     world.serve(AL);
     world.run(secs(10));
-    world.to_nlb(notifies);
+    world.deliver(notifies);
     world.run(secs(60));
     assert!(world.has(AL, &What::Decided(Decision::NewerPath)));
     assert_served(&world, AL);
@@ -250,7 +250,7 @@ fn a_late_notification_is_judged_by_when_it_was_sent() {
     world.run(secs(8));
     world.leave(path);
     world.run(secs(8));
-    world.to_nlb(notifies);
+    world.deliver(notifies);
     world.run(millis(50));
     assert!(
         world.has(AL, &What::Decided(Decision::Reestablish)),
@@ -265,7 +265,7 @@ fn a_late_notification_is_judged_by_when_it_was_sent() {
     let notifies = world.closed_later(AL);
     world.leave(path);
     world.run(secs(8));
-    world.to_nlb(notifies);
+    world.deliver(notifies);
     world.run(millis(50));
     assert!(world.has(AL, &What::Decided(Decision::Release)));
 }
@@ -279,7 +279,7 @@ fn a_server_without_date_is_taken_at_the_moment_of_arrival() {
     world.send(path);
     let notifies = world.closed_later(AL);
     world.run(secs(8));
-    world.to_nlb(notifies);
+    world.deliver(notifies);
     world.run(millis(50));
     assert!(world.has(AL, &What::Decided(Decision::Release)));
 }
@@ -356,8 +356,8 @@ fn repeats_and_old_words_change_nothing() {
     world.run(millis(50));
     let open = world.presence.tell(world.now.moment, AL);
     for _ in 0..3 {
-        world.to_nlb(open.clone());
-        world.to_nlb(old.clone());
+        world.deliver(open.clone());
+        world.deliver(old.clone());
         world.run(secs(5));
     }
     assert_served(&world, AL);
@@ -365,7 +365,7 @@ fn repeats_and_old_words_change_nothing() {
     // Repeats of the word that acts act once.
     let closed = world.closed_later(AL);
     for _ in 0..3 {
-        world.to_nlb(closed.clone());
+        world.deliver(closed.clone());
     }
     world.run(secs(5));
     let whats = world.whats(AL);
@@ -415,7 +415,7 @@ fn what_is_no_presence_document_is_answered_and_ignored() {
     for text in world.closed_later(AL) {
         let at = text.find("<presence").unwrap();
         let broken = format!("{}{}", &text[..at], "<".repeat(text.len() - at));
-        world.to_nlb(vec![broken]);
+        world.deliver(vec![broken]);
     }
     let sent = world.sent_while(|world| world.run(secs(5)));
     assert!(sent[0].starts_with("SIP/2.0 200 "), "{sent:?}");
@@ -431,7 +431,7 @@ fn a_notify_for_a_handle_that_is_gone_ends_its_subscription() {
     world.set_open(AL, false);
     world.run(secs(5));
     let sent = world.sent_while(|world| {
-        world.to_nlb(late);
+        world.deliver(late);
         world.run(millis(100));
     });
     assert!(sent[0].starts_with("SIP/2.0 481 "), "{sent:?}");

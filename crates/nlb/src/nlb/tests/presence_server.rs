@@ -144,6 +144,13 @@ impl PresenceServer {
         self.registered.clear();
     }
 
+    /// Forgets what was noted for tests, and old answers.
+    pub(super) fn forget_notes(&mut self) {
+        self.log.clear();
+        self.messages.clear();
+        self.answers.clear();
+    }
+
     fn note(&mut self, text: &str) {
         if method(text) == "OPTIONS" {
             return;

@@ -1,6 +1,6 @@
 //! The world around one nlb: a presence server, a store, a proxy with its clients, and the time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,11 +28,19 @@ pub(super) struct World {
     /// Paths with access: whose, on which server, and what moves.
     pub(super) admitted: BTreeMap<PathId, Admitted>,
     pub(super) cut: Vec<(PathId, CutReason)>,
+    /// The same, with the moment; for those who take it.
+    pub(super) cut_at: Vec<(PathId, CutReason, Moment)>,
+    /// Whose each path was.
+    pub(super) owners: BTreeMap<PathId, String>,
     pub(super) refused: Vec<(PathId, Refusal)>,
     /// How long the next thing takes on its way.
     pub(super) delay: fn(u64) -> Duration,
+    /// How often a SIP message arrives; 0 when it is lost.
+    pub(super) copies: fn(u64) -> u32,
+    /// What the presence server said lately.
+    pub(super) said: VecDeque<String>,
     to_pool: Vec<String>,
-    traffic: BTreeMap<PathId, (Option<String>, Arc<Traffic>)>,
+    traffic: BTreeMap<PathId, Arc<Traffic>>,
     under_way: BTreeMap<(Moment, u64), Arrival>,
     sent: u64,
     paths: u64,
@@ -42,7 +50,6 @@ pub(super) struct World {
 /// A path with access.
 #[derive(Debug)]
 pub(super) struct Admitted {
-    pub(super) user: Option<String>,
     pub(super) server: String,
     pub(super) traffic: Arc<Traffic>,
 }
@@ -84,8 +91,12 @@ impl World {
             steps: Vec::new(),
             admitted: BTreeMap::new(),
             cut: Vec::new(),
+            cut_at: Vec::new(),
+            owners: BTreeMap::new(),
             refused: Vec::new(),
             delay: |_| Duration::from_millis(1),
+            copies: |_| 1,
+            said: VecDeque::new(),
             to_pool: Vec::new(),
             traffic: BTreeMap::new(),
             under_way: BTreeMap::new(),
@@ -152,7 +163,8 @@ impl World {
         let path = PathId(self.paths);
         let traffic = Arc::new(Traffic::new(self.now.moment));
         let user_text = user.map(str::to_owned);
-        self.traffic.insert(path, (user_text, Arc::clone(&traffic)));
+        self.owners.extend(user_text.map(|user| (path, user)));
+        self.traffic.insert(path, Arc::clone(&traffic));
         let entering = Entering {
             path,
             user: user.map(|it| Aor::parse(it).unwrap()),
@@ -211,7 +223,7 @@ impl World {
             devices: devices.to_vec(),
         };
         let notifies = self.presence.set(self.now.moment, user, document);
-        self.to_nlb(notifies);
+        self.deliver(notifies);
     }
 
     /// `user` logs off; the NOTIFYs are written now, to be delivered when the test wants.
@@ -222,9 +234,16 @@ impl World {
         self.presence.set(self.now.moment, user, document)
     }
 
-    pub(super) fn to_nlb(&mut self, messages: Vec<String>) {
+    pub(super) fn deliver(&mut self, messages: Vec<String>) {
         for message in messages {
-            self.post(Arrival::ToNlb(message));
+            for _ in 0..(self.copies)(self.sent) {
+                self.post(Arrival::ToNlb(message.clone()));
+            }
+            self.sent += 1;
+            self.said.push_back(message);
+            if self.said.len() > SAID_MAX {
+                self.said.pop_front();
+            }
         }
     }
 
@@ -238,6 +257,21 @@ impl World {
         self.whats(user).contains(what)
     }
 
+    /// The last that happened to `user`, and to all, for people.
+    pub(super) fn lately(&self, user: &str) -> Vec<String> {
+        let about = |it: &&Step| it.user.as_str() == user || it.user == self.nlb.config().aor;
+        let mut steps: Vec<String> = self
+            .steps
+            .iter()
+            .rev()
+            .filter(about)
+            .take(40)
+            .map(|it| format!("{} {:?}", it.at.moment.0 / 1000, it.what))
+            .collect();
+        steps.reverse();
+        steps
+    }
+
     /// When something happened to `user` for the first time.
     #[track_caller]
     pub(super) fn when(&self, user: &str, is_it: fn(&What) -> bool) -> Moment {
@@ -247,6 +281,14 @@ impl World {
             .expect("it happened")
             .at
             .moment
+    }
+
+    /// Forgets what was noted for tests.
+    pub(super) fn forget_notes(&mut self) {
+        self.to_pool.clear();
+        self.cut.clear();
+        self.refused.clear();
+        self.presence.forget_notes();
     }
 
     /// What was sent to the presence server while `work` ran.
@@ -271,7 +313,7 @@ impl World {
             }
             Arrival::ToPool(message) => {
                 let answers = self.presence.receive(self.now.moment, &message);
-                self.to_nlb(answers);
+                self.deliver(answers);
             }
             Arrival::Stored(completion) => self.input(Input::Stored(completion)),
         }
@@ -280,8 +322,11 @@ impl World {
     fn take(&mut self, out: Outputs) {
         for message in out.messages {
             let text = String::from_utf8(message.to_vec()).unwrap();
-            self.to_pool.push(text.clone());
-            self.post(Arrival::ToPool(text));
+            for _ in 0..(self.copies)(self.sent) {
+                self.post(Arrival::ToPool(text.clone()));
+            }
+            self.sent += 1;
+            self.to_pool.push(text);
         }
         for (ticket, operation) in out.operations {
             let result = self.store(operation);
@@ -317,9 +362,8 @@ impl World {
         match verdict {
             Verdict::Admit { path, server, .. } => {
                 // The client may have closed meanwhile.
-                if let Some((user, traffic)) = self.traffic.get(&path) {
+                if let Some(traffic) = self.traffic.get(&path) {
                     let admitted = Admitted {
-                        user: user.clone(),
                         server: server.to_string(),
                         traffic: Arc::clone(traffic),
                     };
@@ -329,6 +373,7 @@ impl World {
             Verdict::Cut { path, reason } => {
                 assert!(self.admitted.contains_key(&path), "{path:?} was not there");
                 self.cut.push((path, reason));
+                self.cut_at.push((path, reason, self.now.moment));
                 self.leave(path);
             }
             Verdict::Refuse { path, refusal } => {
@@ -365,6 +410,9 @@ fn server(name: &str, slots: Option<u32>) -> Server {
         weight: 1,
     }
 }
+
+/// What is kept of what the presence server said.
+const SAID_MAX: usize = 32;
 
 /// When a test begins: long enough after the boot to look back.
 const START: u64 = 100_000_000_000;
