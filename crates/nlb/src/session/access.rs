@@ -27,6 +27,8 @@ impl Session {
         if self.is_leaving() {
             return;
         }
+        // Back before the good-bye of the earlier life went on.
+        self.ends = false;
         if self.server.is_none() {
             self.place(turn);
         }

@@ -251,7 +251,6 @@ impl Play {
     /// Looks at what was cut since the last look.
     fn check(&mut self) {
         let config = config();
-        let now = self.world.now.moment;
         for (path, reason, at) in std::mem::take(&mut self.world.cut_at) {
             let moved = self.moved.remove(&path).expect("it was opened");
             let idle = at.since(moved);
@@ -259,17 +258,19 @@ impl Play {
             match reason {
                 CutReason::Idle => assert!(idle >= config.path_idle, "seed {seed}: {idle:?}"),
                 CutReason::Left => {
+                    let user = self.world.owners[&path].clone();
                     assert!(
                         idle >= config.using_window,
-                        "seed {seed}: {path:?} {idle:?}"
+                        "seed {seed}: {path:?} {idle:?} before {at:?}: {:#?}",
+                        self.world.lately(&user)
                     );
-                    let user = self.world.owners[&path].clone();
                     let user = self.users.iter().find(|it| it.0 == user).unwrap();
-                    let online = now.since(user.2);
+                    let online = at.since(user.2);
                     let is_recent = !user.1 || online < BELIEVED_FOR;
                     assert!(
                         is_recent,
-                        "seed {seed}: {user:?} is online since {online:?}"
+                        "seed {seed}: {user:?} is online since {online:?}: {:#?}",
+                        self.world.lately(&user.0)
                     );
                 }
                 CutReason::ServerGone => {}
