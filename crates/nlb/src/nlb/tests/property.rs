@@ -83,7 +83,7 @@ impl Play {
             1 | 2 => 2,
             _ => 1,
         };
-        world.presence.has_date = seed % 3 != 0;
+        world.presence.has_date = !seed.is_multiple_of(3);
         let now = world.now.moment;
         let users = (0..USERS).map(|it| (format!("sip:u{it}@example.com"), false, now));
         Self {
