@@ -7,6 +7,8 @@
 
 mod config;
 mod counters;
+#[doc(hidden)]
+pub mod fuzz;
 mod guard;
 mod input;
 mod nlb;

@@ -118,7 +118,8 @@ impl Tuple {
     }
 
     fn is_of(&self, device: &str) -> bool {
-        if *self.id == *device {
+        let suffix = self.id.strip_prefix(device);
+        if !device.is_empty() && suffix.is_some_and(is_suffix) {
             return true;
         }
         let Some(contact) = &self.contact else {
@@ -130,6 +131,19 @@ impl Tuple {
         contact.host.is_equal(device)
             || Uri::parse(device).is_ok_and(|device| contact.is_equal(&device))
     }
+}
+
+/// Whether `text` is nothing, or what a server of the pool puts behind an id that two devices share
+/// (`docs/documents.md`): `-1f2e3d4c`, with `-2` for the second such tuple of one device.
+fn is_suffix(text: &str) -> bool {
+    let is_suffix = |rest: &str| {
+        let (number, count) = rest.split_once('-').unwrap_or((rest, "2"));
+        number.len() == 8
+            && number.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && !count.is_empty()
+            && count.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    text.is_empty() || text.strip_prefix('-').is_some_and(is_suffix)
 }
 
 fn state_of<'a>(tuples: impl Iterator<Item = &'a Tuple>) -> State {
@@ -148,11 +162,14 @@ fn is_pidf(node: Node<'_, '_>, name: &str) -> bool {
     node.has_tag_name((NAMESPACE, name))
 }
 
-/// Whether `node` has to be understood (RFC 3863 §4.2) and is none of PIDF's own: then nobody here
-/// knows what its tuple says.
+/// Whether `node` has to be understood (RFC 3863 §4.2) and is none of the vocabularies around
+/// PIDF: then nobody here knows what its tuple says.
 fn must_be_understood(node: Node<'_, '_>) -> bool {
     node.is_element()
-        && node.tag_name().namespace() != Some(NAMESPACE)
+        && !node
+            .tag_name()
+            .namespace()
+            .is_some_and(|uri| uri.starts_with(NAMESPACE))
         && node.attributes().any(|attribute| {
             attribute.name() == "mustUnderstand"
                 && attribute.namespace().is_none_or(|uri| uri == NAMESPACE)
@@ -171,14 +188,15 @@ fn is_cheap(text: &str) -> bool {
         && text.matches("xmlns").count() <= NAMESPACES_MAX
 }
 
-/// PIDF's namespace (RFC 3863 §4.1).
+/// PIDF's namespace (RFC 3863 §4.1); those of rich presence and the data model begin like it
+/// (RFC 4480 §3, RFC 4479 §5).
 const NAMESPACE: &str = "urn:ietf:params:xml:ns:pidf";
 
 /// The longest document read; servers of the pool compose at most 48 KiB.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// The most tuples of one user: as many publications as the pool keeps of one, twice over.
-const TUPLES_MAX: usize = 64;
+/// The most tuples of one user: what the pool looks at to compose one document.
+const TUPLES_MAX: usize = 1_024;
 
 /// The most equals signs between two `<`.
 const ATTRIBUTES_MAX: usize = 128;
