@@ -6,8 +6,12 @@
 //! asks nobody.
 
 mod ask;
+#[doc(hidden)]
+pub mod fuzz;
+pub mod identity;
 mod network;
 mod proxy;
+pub mod proxy_protocol;
 mod settings;
 
 pub use ask::{Asked, Identify, Questions, Who};
