@@ -11,8 +11,8 @@ fn v2(command: u8, family: u8, body: &[u8]) -> Vec<u8> {
 
 const BODY_4: &[u8] = &[192, 0, 2, 1, 192, 0, 2, 2, 0x10, 0, 0, 80];
 
-fn addresses_4() -> Option<(SocketAddr, SocketAddr)> {
-    Some((([192, 0, 2, 1], 4096).into(), ([192, 0, 2, 2], 80).into()))
+fn pair_4() -> (SocketAddr, SocketAddr) {
+    (([192, 0, 2, 1], 4096).into(), ([192, 0, 2, 2], 80).into())
 }
 
 #[test]
@@ -20,7 +20,7 @@ fn lines_of_version_1_are_read() {
     let v6 = ("[2001:db8::1]:56324", "[2001:db8::2]:443");
     let v6 = Some((v6.0.parse().unwrap(), v6.1.parse().unwrap()));
     let table = [
-        ("TCP4 192.0.2.1 192.0.2.2 4096 80", addresses_4()),
+        ("TCP4 192.0.2.1 192.0.2.2 4096 80", Some(pair_4())),
         ("TCP6 2001:db8::1 2001:db8::2 56324 443", v6),
         ("UNKNOWN", None),
         ("UNKNOWN ffff::1 of any kind", None),
@@ -82,16 +82,16 @@ fn headers_of_version_2_are_read() {
     let with = |tlvs: &[u8]| [BODY_4, tlvs].concat();
     let al = Some("al");
     let table = [
-        (v2(PROXY, TCP_4, BODY_4), addresses_4(), None),
-        (v2(PROXY, TCP_4, &with(user)), addresses_4(), al),
+        (v2(PROXY, TCP_4, BODY_4), Some(pair_4()), None),
+        (v2(PROXY, TCP_4, &with(user)), Some(pair_4()), al),
         (
             v2(PROXY, TCP_4, &with(&[other, user].concat())),
-            addresses_4(),
+            Some(pair_4()),
             al,
         ),
         (
             v2(PROXY, TCP_4, &with(&[user, other].concat())),
-            addresses_4(),
+            Some(pair_4()),
             al,
         ),
         (v2(LOCAL, TCP_4, BODY_4), None, None),
@@ -156,7 +156,7 @@ fn other_protocols_are_let_through() {
 
 #[test]
 fn a_name_too_long_is_left_out() {
-    let (from, to) = addresses_4().unwrap();
+    let (from, to) = pair_4();
     let (mut short, mut long) = (Vec::new(), Vec::new());
     write(from, to, None, &mut short);
     write(from, to, Some(&"x".repeat(USER_BYTES_MAX + 1)), &mut long);
@@ -170,7 +170,7 @@ fn a_name_too_long_is_left_out() {
 #[test]
 fn families_are_brought_together() {
     let mapped: SocketAddr = "[::ffff:192.0.2.1]:4096".parse().unwrap();
-    let (from, to) = addresses_4().unwrap();
+    let (from, to) = pair_4();
     let written = |from, to| {
         let mut bytes = Vec::new();
         write(from, to, None, &mut bytes);
