@@ -134,7 +134,13 @@ const ALLOWED: [&str; 11] = [
 const LICENCE_IN_A_FILE: [&str; 2] = ["rsip", "rsip-derives"];
 
 /// Crates in two versions, and why that stays.
-const TWICE: [(&str, &str); 1] = [(
-    "syn",
-    "only in macros, at build time: tracing has not moved to 3",
-)];
+const TWICE: [(&str, &str); 2] = [
+    (
+        "getrandom",
+        "a function of one call: ring has not moved to the one that rand has",
+    ),
+    (
+        "syn",
+        "only in macros, at build time: tracing has not moved to 3",
+    ),
+];

@@ -1,5 +1,5 @@
-//! What must hold for any bytes: each function is one fuzz target, and panics when it does not
-//! hold. `cargo test` runs them over the corpus and over mutations of it. Not part of the API.
+//! What must hold for any bytes: each function can be a fuzz target, and panics when it does
+//! not hold. `cargo test` runs it over real documents and mutations of them. Not part of the API.
 
 use crate::{Presence, State};
 

@@ -1,5 +1,5 @@
-//! What must hold for any bytes: each function is one fuzz target, and panics when it does not
-//! hold. Not part of the API.
+//! What must hold for any bytes: each function can be a fuzz target, and panics when it does
+//! not hold. `cargo test` runs it over random ones. Not part of the API.
 
 use crate::proxy_protocol::{LENGTH_MAX, Opening, read};
 

@@ -1,5 +1,5 @@
-//! The PROXY protocol (`HAProxy`'s `proxy-protocol.txt`, versions 1 and 2): a connection begins with
-//! whom it is made for.
+//! The PROXY protocol (`HAProxy`'s `proxy-protocol.txt`, versions 1 and 2): a connection begins
+//! with whom it is made for.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -22,7 +22,7 @@ pub struct Announced {
     /// From where to where the client connected. `None`: it does not say, or the proxy speaks for
     /// itself, as in a health check.
     pub addresses: Option<(SocketAddr, SocketAddr)>,
-    /// Whose connection it is, if the proxy in front says so in the way [`write`] does.
+    /// Whose connection it is, if the proxy in front says so in the way [`write()`] does.
     pub user: Option<Box<str>>,
 }
 

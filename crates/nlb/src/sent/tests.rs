@@ -202,7 +202,9 @@ proptest! {
     fn the_truth_is_within(
         ahead in -500_000_000_i64..500_000_000,
         drift_ppm in -150_i64..150,
-        rounds in proptest::collection::vec((1_u64..600_000_000, 0_u64..3_000_000, 0_u64..3_000_000), 1..20),
+        rounds in proptest::collection::vec(
+            (1_u64..600_000_000, 0_u64..3_000_000, 0_u64..3_000_000), 1..20,
+        ),
         before in 0_u64..600_000_000,
         delay in 0_u64..40_000_000,
     ) {

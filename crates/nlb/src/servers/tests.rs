@@ -246,9 +246,11 @@ proptest! {
                 Act::Choose(id) => _ = servers.choose(SessionId(id), "sip:al@example.test"),
                 Act::Free(id) => _ = servers.free(SessionId(id)),
                 Act::Health(at, is_up) => _ = servers.set_health(names[at], is_up),
-                Act::List(list) => servers.set_list(
-                    list.into_iter().map(|(at, slots, weight)| server(names[at], slots, weight)).collect(),
-                ),
+                Act::List(list) => {
+                    let list = list.into_iter();
+                    let list = list.map(|(at, slots, weight)| server(names[at], slots, weight));
+                    servers.set_list(list.collect());
+                }
                 Act::Take(id, at) => _ = servers.take(SessionId(id), names[at]),
             }
             for held in servers.by_name.values() {

@@ -35,7 +35,7 @@ impl AorTemplate {
 
     /// The address of record of the user called `name`, whatever letters that has: they are text of
     /// the user part, and are escaped wherever the address stands in a message. `None` for an empty
-    /// name, one with control characters, or more than [`NAME_BYTES_MAX`].
+    /// name, one with control characters, or more than 255 bytes.
     pub fn aor(&self, name: &str) -> Option<Aor> {
         if name.is_empty() || name.len() > NAME_BYTES_MAX {
             return None;

@@ -272,8 +272,8 @@ const RSA_TOKEN: &str = include_str!("../../../../tests/data/jwt/rs256.jwt");
 /// The examples of RFC 7515 §A.1 and §A.3, which end at 1300819380.
 #[test]
 fn each_algorithm_is_checked_with_its_key() {
-    let claims = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290\
-        Ijp0cnVlfQ";
+    let claims = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxl\
+        LmNvbS9pc19yb290Ijp0cnVlfQ";
     let hs256 = format!(
         "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.{claims}.\
          dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
@@ -282,8 +282,8 @@ fn each_algorithm_is_checked_with_its_key() {
         "eyJhbGciOiJFUzI1NiJ9.{claims}.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8\
          ISlSApmWQxfKTUJqPP3-Kg6NU1Q"
     );
-    let secret = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CA\
-        ow";
+    let secret = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUu\
+        TwjAzZr1Z9CAow";
     let secret = URL_SAFE_NO_PAD.decode(secret).unwrap();
     let keys = [
         ("iss", JwtKey::new(JwtAlgorithm::Hs256, &secret).unwrap()),
@@ -443,7 +443,9 @@ fn the_device_and_the_uuid_come_along() {
 proptest! {
     #[test]
     fn any_request_holds(
-        names in proptest::collection::vec((0..4_usize, proptest::collection::vec(0x20_u8..=0xff, 0..60)), 0..6),
+        names in proptest::collection::vec(
+            (0..4_usize, proptest::collection::vec(0x20_u8..=0xff, 0..60)), 0..6,
+        ),
         query in "[a-z=&%+0-9;?@]{0,40}|(user=|presently-uuid=)\\PC{0,20}",
     ) {
         let known = ["x-user", "cookie", "authorization", "presently-session"];

@@ -209,7 +209,9 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_hold(start in 0..4_usize, bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn any_bytes_hold(
+        start in 0..4_usize, bytes in proptest::collection::vec(any::<u8>(), 0..300),
+    ) {
         let starts: [&[u8]; 4] = [b"", b"PROXY ", SIGNATURE, b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x20"];
         crate::fuzz::proxy_protocol(&[starts[start], &bytes].concat());
     }
