@@ -16,7 +16,7 @@ pub fn proxy_protocol(bytes: &[u8]) {
         assert!(announced.length <= bytes.len().min(LENGTH_MAX));
     }
     let mut said = Ok(Opening::More);
-    for end in 0..=bytes.len() {
+    for end in 0..=bytes.len().min(LENGTH_MAX) {
         let now = read(bytes.get(..end).unwrap_or(bytes));
         assert!(
             said == Ok(Opening::More) || said == now,

@@ -1,4 +1,7 @@
 //! A name as a claim of a signed token (RFC 7519 §4), in its compact form (RFC 7515 §7.1).
+//!
+//! Read here, its signature checked by `ring`: with one key, one algorithm and the time as an
+//! argument, what a library for tokens adds are the choices that must not be left to a token.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
