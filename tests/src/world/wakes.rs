@@ -105,7 +105,7 @@ impl Wakes {
         let life = journal.entries().lives.get(&header.receiver).copied();
         let name = (header.sender, header.receiver, life, header.sequence);
         let is_same = !self.bytes.insert(Bytes::copy_from_slice(bytes));
-        let is_repair = is_same && self.is_asked(&header, life);
+        let is_repair = is_same && self.is_asked(&header);
         if !self.seen.insert(name) || is_repair {
             self.repairs += 1;
             return;
@@ -158,12 +158,12 @@ impl Wakes {
         }
     }
 
-    /// Whether the present life of its receiver has asked for a frame: a late heartbeat from before
-    /// its time showed it a gap.
-    fn is_asked(&self, header: &Header, life: Option<Incarnation>) -> bool {
+    /// Whether its receiver has asked for a frame: in its present life, because a late heartbeat
+    /// from before its time showed it a gap, or in a former one, whose sender stood still since.
+    fn is_asked(&self, header: &Header) -> bool {
         let mut asked = self.asked.iter();
         asked.any(|(by, of, first, last)| {
-            let is_by = by.member == header.receiver && Some(by.incarnation) == life;
+            let is_by = by.member == header.receiver;
             is_by && *of == header.sender && (*first..=*last).contains(&header.sequence)
         })
     }
