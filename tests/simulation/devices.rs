@@ -2,6 +2,10 @@
 //! Method: two devices, a watcher elsewhere; the store, the counts and the watcher's phone are
 //! looked at.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use presently_sip::Protocol;
 use presently_tests::world::World;
 
 use super::play::{BOTH, SOON, assert_lawful, log_off, log_on, publish, register, server, watch};
@@ -105,4 +109,55 @@ fn one_devices_log_off_does_not_log_off_the_user() {
         assert_eq!(world.phones[bob].shows(id), Some((false, String::new())));
         assert_lawful(&mut world);
     }
+}
+
+/// A datagram may be seconds late. Neither a server's memory nor the binding, which is gone, says
+/// then that it is an old one.
+// RFC 3261 §10.3 step 7
+#[test]
+fn a_register_from_before_the_log_off_binds_nothing_at_any_server() {
+    let from = SocketAddr::from(([10, 9, 0, 1], 5060));
+    for arrangement in BOTH {
+        let mut world = World::new(6, 3, arrangement);
+        for (cseq, expires, status) in [(1, 300, 200), (2, 300, 200), (4, 0, 200)] {
+            assert_eq!(raw_register(&mut world, from, cseq, expires), status);
+        }
+        world.restart();
+        for cseq in [1, 3] {
+            assert_eq!(raw_register(&mut world, from, cseq, 300), 500, "{cseq}");
+            assert_eq!(world.show("alice").unwrap().bindings.len(), 0);
+        }
+        world.run_for(Duration::from_secs(5));
+        assert_eq!(raw_register(&mut world, from, 5, 300), 200, "it is back");
+        assert_eq!(world.show("alice").unwrap().bindings.len(), 1);
+        assert_eq!(raw_register(&mut world, from, 6, 0), 200);
+        assert_eq!(
+            raw_register(&mut world, from, 5, 300),
+            200,
+            "the same answer"
+        );
+        assert_eq!(world.show("alice").unwrap().bindings.len(), 0);
+        assert_lawful(&mut world);
+    }
+}
+
+/// A REGISTER of alice's, and the status that it is answered with.
+fn raw_register(world: &mut World, from: SocketAddr, cseq: u32, expires: u32) -> u16 {
+    let text = format!(
+        "REGISTER sip:example.com SIP/2.0\r\n\
+         Via: SIP/2.0/UDP {from};branch=z9hG4bKa{cseq}\r\n\
+         Max-Forwards: 70\r\n\
+         From: <sip:alice@example.com>;tag=a\r\n\
+         To: <sip:alice@example.com>\r\n\
+         Call-ID: alice@10.9.0.1\r\n\
+         CSeq: {cseq} REGISTER\r\n\
+         Contact: <sip:alice@{from}>\r\n\
+         Expires: {expires}\r\n\
+         Content-Length: 0\r\n\r\n"
+    );
+    world.raw_send(from, Protocol::Udp, text.as_bytes());
+    world.run_for(SOON);
+    let heard = world.take_heard().pop().expect("answered");
+    let status = heard.text.split(' ').nth(1).expect("a status line");
+    status.parse().expect("a status")
 }

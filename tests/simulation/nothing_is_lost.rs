@@ -7,6 +7,7 @@
 mod named;
 mod owed;
 mod script;
+mod unheard;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

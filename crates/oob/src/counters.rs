@@ -21,6 +21,8 @@ pub struct Counters {
     pub repairs_asked: u64,
     /// Gaps that were not repaired: each made the server read the store.
     pub gaps: u64,
+    /// How often peers that live were not heard: each made the server read the store.
+    pub unheard: u64,
     /// Items for a member that is no peer, or on a link that is full.
     pub items_dropped: u64,
     /// Dropped: altered, or of another pool.

@@ -46,6 +46,8 @@ pub(crate) struct Link {
     unacknowledged: BTreeMap<(ClientId, FlowToken), u32>,
     repeat_due: Option<Moment>,
     heard: Option<Heard>,
+    /// When something new came from this life of the peer, or it began.
+    heard_at: Moment,
 }
 
 /// What is sent beside wakes, and must arrive as they must.
@@ -83,6 +85,7 @@ impl Link {
             unacknowledged: BTreeMap::new(),
             repeat_due: None,
             heard: None,
+            heard_at: now,
         }
     }
 
@@ -101,6 +104,7 @@ impl Link {
         if self.peer != peer {
             self.peer = peer;
             self.heard = None;
+            self.heard_at = now;
             self.heartbeat_due = now;
         }
     }
@@ -195,6 +199,7 @@ impl Link {
             turn.counters.repeated += 1;
             return;
         }
+        self.heard_at = turn.now;
         let before = turn.out.events.len();
         for item in items {
             let Some(event) = item.ok().and_then(|item| event(peer, item)) else {
@@ -234,10 +239,16 @@ impl Link {
             return;
         }
         heard.control = sequence;
+        self.heard_at = turn.now;
         turn.out.events.push(Event::PeerHeard { peer, clients });
         let missing = heard.window.announce(oldest, last);
         heard.settle(missing, peer, turn);
         self.repair(turn, rest);
+    }
+
+    /// From when on the peer counts as unheard, if nothing new comes before.
+    pub(crate) fn unheard_from(&self) -> Moment {
+        self.heard_at.after(UNHEARD_AFTER)
     }
 
     /// When [`Link::handle_timeout`] is due.
@@ -443,6 +454,8 @@ const HEARTBEAT_SOON: Duration = Duration::from_millis(100);
 const HEARTBEATS_SOON: u32 = 5;
 /// Between heartbeats of a link with nothing to say.
 const HEARTBEAT: Duration = Duration::from_millis(500);
+/// Three heartbeats in a row are missed.
+const UNHEARD_AFTER: Duration = Duration::from_millis(1_500);
 /// The frames sent again for one request.
 const REPAIR_MAX: usize = 256;
 /// Until the loss of a flow is acknowledged.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use presently_pool::{ClientId, Epoch, FlowToken, MemberId, Membership, Wake};
 use presently_sip::{Aor, MacKey, Moment};
@@ -21,6 +22,8 @@ pub struct Links {
     clients: u64,
     peers: BTreeMap<MemberId, Link>,
     returned: Vec<Event>,
+    /// Before then nothing more is said of peers that are not heard.
+    unheard_again: Moment,
     counters: Counters,
 }
 
@@ -34,6 +37,7 @@ impl Links {
             clients: 0,
             peers: BTreeMap::new(),
             returned: Vec::new(),
+            unheard_again: Moment::default(),
             counters: Counters::default(),
         }
     }
@@ -158,19 +162,33 @@ impl Links {
     /// When [`Links::handle_timeout`] is due; `None` without peers.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {
-        self.peers.values().map(Link::poll_timeout).min()
+        let links = self.peers.values().map(Link::poll_timeout);
+        links.chain(self.unheard_due()).min()
     }
 
-    /// Sends the heartbeats and repair requests that are due. [`Links::flush`] follows, as in any
-    /// turn.
+    /// Sends the heartbeats and repair requests that are due, and says when living peers are not
+    /// heard. [`Links::flush`] follows, as in any turn.
     pub fn handle_timeout(&mut self, now: Moment, out: &mut Outputs) {
         self.each_link(now, out, Link::handle_timeout);
+        if self.unheard_due().is_some_and(|due| due <= now) {
+            self.unheard_again = now.after(UNHEARD_EVERY);
+            self.counters.unheard += 1;
+            let unheard = self.peers.values().filter(|it| it.unheard_from() <= now);
+            let peers = unheard.count();
+            out.events.push(Event::Unheard { peers });
+        }
     }
 
     /// What was done and dropped so far.
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// When it is to be said that peers are not heard.
+    fn unheard_due(&self) -> Option<Moment> {
+        let first = self.peers.values().map(Link::unheard_from).min()?;
+        Some(first.max(self.unheard_again))
     }
 
     fn signal(&mut self, to: MemberId, signal: Signal) {
@@ -203,6 +221,9 @@ impl Links {
 fn returned(peer: MemberId, client: ClientId, flow: FlowToken) -> Event {
     Event::FlowGoneReturned { peer, client, flow }
 }
+
+/// How often it is said that peers are not heard: each time the server reads what has changed.
+const UNHEARD_EVERY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

@@ -88,6 +88,12 @@ pub enum Event {
         /// Who.
         peer: MemberId,
     },
+    /// Of so many peers that live by the store's word nothing new has come for 1.5 s: what they say
+    /// may be lost, so read what has changed. Said again every second while it is so.
+    Unheard {
+        /// How many.
+        peers: usize,
+    },
     /// A resource has reached a version.
     Woken(Wake),
 }

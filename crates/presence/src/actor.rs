@@ -123,6 +123,13 @@ impl Actor {
             .map(|repeat| &repeat.answer)
     }
 
+    /// The most that is kept as granted under `request`, of what was removed not long ago.
+    pub(crate) fn last_granted(&self, request: &RequestKey) -> Option<u32> {
+        let removed = self.repeats.iter().map(|(repeat, _)| repeat);
+        let of = removed.filter(|repeat| repeat.request == *request);
+        of.map(|repeat| repeat.answer.expires_secs).max()
+    }
+
     /// The answer to the request that ended the dialog with our tag `tag`, not long ago.
     pub(crate) fn ended_dialog(&self, tag: &str) -> Option<&Answer> {
         let answers = self.repeats.iter().map(|(repeat, _)| &repeat.answer);

@@ -27,6 +27,7 @@ pub mod registrar;
 mod renewal;
 mod server;
 pub mod subscription;
+mod taken_back;
 
 pub use answer::ALLOW;
 pub use config::{Config, Expires, Secrets};

@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) renewal: Option<Renewal>,
     /// Whether the publications say what they said before: a refresh changes no document.
     pub(crate) is_refresh: bool,
+    /// What is to be known of bindings that are gone.
+    pub(crate) last_words: Vec<Repeat>,
     /// Whether the request removed something: its answer is then kept by the actor.
     pub(crate) is_removal: bool,
     /// Whether it gives the assignment back, of which nothing is left here.

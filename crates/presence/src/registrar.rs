@@ -154,7 +154,7 @@ impl Contact {
     }
 
     /// What tells this binding from the client's others (RFC 5626 §6, RFC 3261 §10.3).
-    fn key(&self) -> BindingKey {
+    pub(crate) fn key(&self) -> BindingKey {
         match (&self.instance, self.reg_id) {
             (Some(instance), Some(reg_id)) => BindingKey(format!("{instance};{reg_id}").into()),
             _ => BindingKey(self.uri.clone()),

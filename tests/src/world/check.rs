@@ -140,11 +140,7 @@ impl World {
             let resource = presence_of(&target);
             let versions = self.versions(&resource);
             let phone = &self.phones[place];
-            let stragglers = &self.ledger.stragglers;
-            let of = phone.notified().filter(|notified| {
-                let sent = (notified.call_id.clone(), notified.cseq);
-                notified.id == id && !stragglers.contains(&sent)
-            });
+            let of = phone.notified().filter(|notified| notified.id == id);
             let bodies: Vec<&Bytes> = of.map(|notified| &notified.body).collect();
             let watch = format!("{} at {} watching {}", phone.aor, place, target);
             if let Err(defect) = is_forward(&versions, &bodies) {

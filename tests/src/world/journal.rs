@@ -50,15 +50,13 @@ pub struct Document {
     pub servers: Vec<MemberId>,
 }
 
-/// A client's server, and since when.
+/// A client's server.
 #[derive(Clone, Copy, Debug)]
 pub struct Assigned {
     /// Which; `None` when the client was released.
     pub server: Option<MemberId>,
     /// Under which epoch.
     pub epoch: Epoch,
-    /// When the server became another.
-    pub since: Moment,
 }
 
 impl Journal {
@@ -77,11 +75,11 @@ impl Journal {
         match (operation, outcome) {
             (Operation::Assign { client, .. }, Outcome::Assigned(Some(assignment)))
             | (Operation::Reassign { client, .. }, Outcome::Assigned(Some(assignment))) => {
-                entries.assign(now, client, *assignment);
+                entries.assign(client, *assignment);
             }
             (Operation::TakeOver { .. }, Outcome::TakenOver { moved, .. }) => {
                 for (client, assignment) in moved {
-                    entries.assign(now, client, *assignment);
+                    entries.assign(client, *assignment);
                 }
             }
             (Operation::End { member, .. }, Outcome::Ended(true)) => {
@@ -99,7 +97,7 @@ impl Journal {
                     server: by.member,
                     epoch: found.epoch,
                 };
-                entries.assign(now, client, assignment);
+                entries.assign(client, assignment);
             }
             (
                 Operation::Commit {
@@ -126,7 +124,7 @@ impl Journal {
                     });
                 }
                 if *released {
-                    entries.release(now, *epoch);
+                    entries.release(*epoch);
                 }
             }
             _ => {}
@@ -188,25 +186,18 @@ impl Entries {
         }
     }
 
-    fn assign(&mut self, now: Moment, client: &Aor, assignment: Assignment) {
-        let before = self.assigned.get(client).copied();
-        let is_same = before.is_some_and(|before| before.server == Some(assignment.server));
-        let since = before
-            .filter(|_| is_same)
-            .map_or(now, |before| before.since);
+    fn assign(&mut self, client: &Aor, assignment: Assignment) {
         let assigned = Assigned {
             server: Some(assignment.server),
             epoch: assignment.epoch,
-            since,
         };
         self.assigned.insert(client.clone(), assigned);
     }
 
-    fn release(&mut self, now: Moment, epoch: Epoch) {
+    fn release(&mut self, epoch: Epoch) {
         for assigned in self.assigned.values_mut() {
             if assigned.epoch == epoch {
                 assigned.server = None;
-                assigned.since = now;
             }
         }
     }

@@ -9,7 +9,7 @@ use presently_sip::{
     Aor, Framing, Index, MacKey, Message, Method, Moment, Name, Start, Via, request_key,
 };
 
-use super::journal::{Assigned, Journal};
+use super::journal::Journal;
 use super::wakes::Wakes;
 
 /// Everything worth remembering of a run.
@@ -27,9 +27,6 @@ pub struct Ledger {
     pub kept: Option<Vec<Bytes>>,
     /// What went out of band.
     pub wakes: Wakes,
-    /// NOTIFYs (Call-ID, CSeq) of servers that had not heard yet that the watcher has moved. The
-    /// new server cannot know what they showed.
-    pub stragglers: BTreeSet<(String, u32)>,
     /// Dialogs that went on under a new epoch: the first NOTIFY of each.
     pub taken_up: u64,
     /// Those of them that said what the watcher had already, though nobody had asked.
@@ -270,7 +267,8 @@ impl Ledger {
         }
     }
 
-    /// Takes a NOTIFY where its server says it.
+    /// Takes a NOTIFY where its server says it. Law 1: a client that moves is handed over by the
+    /// server itself, which says nothing more from then on, and who has ended says nothing at all.
     fn hear_notify(&mut self, now: Moment, life: Membership, message: &Message<'_>) {
         let dialog = dialog_of(message);
         let tag = &dialog.1;
@@ -287,19 +285,12 @@ impl Ledger {
         self.check_alive(life, "NOTIFY");
         let by = life.member;
         let has_row = self.journal.entries().subscribed.contains(tag);
-        match standing(now, assigned, by, has_row) {
-            Standing::Owner => {}
-            // It had not heard yet: the phone refuses what comes late, by its CSeq.
-            Standing::JustMoved => {
-                self.stragglers.insert((dialog.0, cseq));
-                return;
-            }
-            Standing::Stranger => {
-                self.broken.push(format!(
-                    "law 1: {dialog:?} {cseq} was sent by {by:?} at {now:?}, and the watcher has {assigned:?}"
-                ));
-                return;
-            }
+        // Who ended a subscription is the only one that knows the dialog: its last words.
+        if has_row && assigned.server != Some(by) {
+            self.broken.push(format!(
+                "law 1: {dialog:?} {cseq} was sent by {by:?} at {now:?}, and the watcher has {assigned:?}"
+            ));
+            return;
         }
         let sent = self.notifies.entry(dialog.clone()).or_default();
         let one = Sent {
@@ -358,23 +349,6 @@ fn exchange_of(message: &Message<'_>) -> Option<(String, u32)> {
     Some((call_id, message.cseq()?.number))
 }
 
-enum Standing {
-    JustMoved,
-    Owner,
-    Stranger,
-}
-
-/// Law 1: whether `by` may notify the client that is assigned so.
-fn standing(now: Moment, assigned: Assigned, by: MemberId, has_row: bool) -> Standing {
-    match assigned.server {
-        Some(server) if server == by => Standing::Owner,
-        // The subscription has ended, and only who ended it knows the dialog: its last words.
-        _ if !has_row => Standing::Owner,
-        _ if now.since(assigned.since) < MOVE_HEARD => Standing::JustMoved,
-        _ => Standing::Stranger,
-    }
-}
-
 /// Law 5: CSeq only grows, a number is one message byte for byte, and a new one waits for the
 /// answer to the last, or for its time-out; under another epoch it does not wait.
 fn note(sent: &mut Vec<Sent>, one: Sent, dialog: &(String, String), broken: &mut Vec<String>) {
@@ -402,10 +376,6 @@ fn note(sent: &mut Vec<Sent>, one: Sent, dialog: &(String, String), broken: &mut
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
-
-/// How long a server may take to hear that a client is another's: the word out of band, lost and
-/// repaired.
-const MOVE_HEARD: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Whether a request only asks (a REGISTER without Contact), or takes back what may not be there.
 fn may_write_nothing(message: &Message<'_>) -> bool {

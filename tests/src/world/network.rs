@@ -59,6 +59,8 @@ pub struct Network {
     pub far: BTreeMap<SocketAddr, Duration>,
     /// Phones that nothing reaches and that reach nobody.
     pub lost_phones: BTreeSet<SocketAddr>,
+    /// Processes that no out-of-band datagram reaches; all else passes.
+    pub deaf: BTreeSet<usize>,
     /// Which process a member lives in, and an out-of-band address belongs to.
     pub(super) homes: BTreeMap<MemberId, usize>,
     pub(super) doors: BTreeMap<SocketAddr, usize>,
@@ -88,7 +90,7 @@ impl Network {
             Packet::ToMember { from, to, .. } => {
                 let ends = (self.doors.get(from), self.doors.get(to));
                 if let (Some(from), Some(to)) = ends
-                    && self.cuts.contains(&(*from, *to))
+                    && (self.cuts.contains(&(*from, *to)) || self.deaf.contains(to))
                 {
                     return;
                 }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use presently_oob::{Frame, FrameKind, Item};
+use bytes::Bytes;
+use presently_oob::{Frame, FrameKind, Header, Item};
 use presently_pool::{Incarnation, MemberId, Membership, PackageName, ResourceId, Version};
 use presently_sip::{Aor, MacKey, Moment};
 
@@ -22,6 +23,10 @@ pub struct Wakes {
     pub(super) excused: usize,
     /// Sender, receiver, which life of it, and sequence: a new life is a new link.
     seen: BTreeSet<(Membership, MemberId, Option<Incarnation>, u64)>,
+    /// The same, as it was sent.
+    bytes: BTreeSet<Bytes>,
+    /// What was asked for again: by whom, of whom, from which frame to which.
+    asked: BTreeSet<(Membership, Membership, u64, u64)>,
     /// Law 6: who was told of which version of what, by versions.
     told: BTreeMap<(ResourceId, MemberId), BTreeSet<Version>>,
 }
@@ -94,11 +99,14 @@ impl Wakes {
         let header = frame.header();
         if header.kind == FrameKind::Control {
             self.controls += 1;
+            self.hear_asking(&frame);
             return;
         }
         let life = journal.entries().lives.get(&header.receiver).copied();
         let name = (header.sender, header.receiver, life, header.sequence);
-        if !self.seen.insert(name) {
+        let is_same = !self.bytes.insert(Bytes::copy_from_slice(bytes));
+        let is_repair = is_same && self.is_asked(&header);
+        if !self.seen.insert(name) || is_repair {
             self.repairs += 1;
             return;
         }
@@ -130,6 +138,34 @@ impl Wakes {
         }
         self.check(&signals, &journal.entries(), broken);
         self.frames.push(signals);
+    }
+
+    fn hear_asking(&mut self, frame: &Frame<'_>) {
+        let by = frame.header().sender;
+        for item in frame.items().flatten() {
+            if let Item::Repair {
+                incarnation,
+                first,
+                last,
+            } = item
+            {
+                let of = Membership {
+                    member: frame.header().receiver,
+                    incarnation,
+                };
+                self.asked.insert((by, of, first, last));
+            }
+        }
+    }
+
+    /// Whether its receiver has asked for a frame: in its present life, because a late heartbeat
+    /// from before its time showed it a gap, or in a former one, whose sender stood still since.
+    fn is_asked(&self, header: &Header) -> bool {
+        let mut asked = self.asked.iter();
+        asked.any(|(by, of, first, last)| {
+            let is_by = by.member == header.receiver;
+            is_by && *of == header.sender && (*first..=*last).contains(&header.sequence)
+        })
     }
 
     /// Law 6: one item for each (change, server), and none for a server without a watcher (R18).

@@ -204,8 +204,9 @@ fn heartbeats_follow_a_wake_every_100_ms_and_then_each_other_every_500() {
     let mut beats = Vec::new();
     while beats.len() < 7 {
         let now = pair.a.poll_timeout().unwrap();
-        turn(&mut pair.a, now, &mut Vec::new());
-        beats.push(now.since(start).as_millis());
+        if !turn(&mut pair.a, now, &mut Vec::new()).is_empty() {
+            beats.push(now.since(start).as_millis());
+        }
     }
     assert_eq!(beats, [100, 200, 300, 400, 500, 1_000, 1_500]);
 }
@@ -224,6 +225,61 @@ fn a_peer_that_never_stops_waking_is_heard_of_all_the_same() {
                 .count();
     }
     assert!((9..=11).contains(&beats), "{beats} in five seconds");
+}
+
+/// A cut one way: its own datagrams go out, and the store says that the peer lives.
+#[test]
+fn a_living_peer_that_is_not_heard_is_told_of_each_second() {
+    let mut pair = Pair::new();
+    let start = pair.now;
+    let mut said = Vec::new();
+    let mut until = |pair: &mut Pair, millis: u64, is_cut: bool| {
+        while pair.now < start.after(Duration::from_millis(millis)) {
+            pair.now = pair.now.after(Duration::from_millis(10));
+            for bytes in turn(&mut pair.a, pair.now, &mut Vec::new()) {
+                if !is_cut {
+                    hear(&mut pair.b, pair.now, &bytes);
+                }
+            }
+            let mut events = Vec::new();
+            turn(&mut pair.b, pair.now, &mut events);
+            if !events.is_empty() {
+                assert_eq!(events, [Event::Unheard { peers: 1 }]);
+                said.push(pair.now.since(start).as_millis());
+            }
+        }
+        std::mem::take(&mut said)
+    };
+    assert_eq!(until(&mut pair, 10_000, false), [0; 0], "it is heard");
+    let heard = pair.b.peers[&A].unheard_from().since(start).as_millis();
+    assert!((11_000..=11_500).contains(&heard), "{heard}");
+    let expected: Vec<u128> = (0..5).map(|second| heard + second * 1_000).collect();
+    assert_eq!(until(&mut pair, 16_000, true), expected);
+    assert_eq!(until(&mut pair, 20_000, false), [0; 0], "it is heard again");
+    pair.b.set_peers(pair.now, &[]);
+    assert_eq!(until(&mut pair, 25_000, true), [0; 0], "it has ended");
+}
+
+/// What is played back does not count as word of it.
+#[test]
+fn repeats_of_what_was_heard_do_not_make_a_peer_heard() {
+    let mut pair = Pair::new();
+    pair.a.wake(B, &wake_of(0, 1));
+    let wake = turn(&mut pair.a, pair.now, &mut Vec::new()).remove(0);
+    let mut now = pair.now.after(Duration::from_millis(500));
+    let beat = turn(&mut pair.a, now, &mut Vec::new()).remove(0);
+    hear(&mut pair.b, pair.now, &wake);
+    hear(&mut pair.b, now, &beat);
+    let due = now.after(Duration::from_millis(1_500));
+    let mut events = Vec::new();
+    while now < due {
+        assert_eq!(events, [], "at {now:?}");
+        now = now.after(Duration::from_millis(100));
+        hear(&mut pair.b, now, &wake);
+        hear(&mut pair.b, now, &beat);
+        turn(&mut pair.b, now, &mut events);
+    }
+    assert_eq!(events, [Event::Unheard { peers: 1 }]);
 }
 
 #[test]

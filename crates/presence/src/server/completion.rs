@@ -78,6 +78,9 @@ impl Server {
             actor.documents.retain(|held| !same(held));
             actor.documents.push(document.clone());
         }
+        for repeat in std::mem::take(&mut plan.last_words) {
+            actor.remember(now.wall, repeat, until);
+        }
         if let Some((repeat, until)) = tombstone {
             actor.remember(now.wall, repeat, until);
         }

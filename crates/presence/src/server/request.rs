@@ -7,7 +7,6 @@ use presently_sip::{Edits, Message, Method, Name, Now, Start, Uri};
 use presently_store::{Answer, Change, Operation, Repeat, Subscription};
 
 use super::{Asked, Server};
-use crate::Outputs;
 use crate::actor::{Actor, State};
 use crate::answer::Refusal;
 use crate::compositor::{self, Publishing};
@@ -19,6 +18,7 @@ use crate::publication::{self, PublicationLimits, PublishDecision};
 use crate::registrar::{self, Register};
 use crate::renewal::Renewal;
 use crate::subscription::{self, Situation, Subscribe, Subscribed};
+use crate::{Outputs, taken_back};
 
 /// What is to be done with a request.
 pub(super) enum Step {
@@ -159,6 +159,9 @@ impl Server {
         let actor = self.actor(slot)?;
         let flow = held.passage.flow.ok_or_else(Refusal::server_error)?;
         let request = Register::read(&held.message(), flow).map_err(Refusal::register)?;
+        if taken_back::is_stale(&self.key, &request, actor) {
+            return Err(Refusal::register(registrar::RegisterError::OutOfOrder));
+        }
         let repeat = repeat(held, 0, None, self.to_tag(held));
         let config = &self.config;
         let decided = registrar::decide(
@@ -197,8 +200,10 @@ impl Server {
                 }),
         );
         // A late copy of what made a binding must not make it again, at whichever server.
-        changes.extend(gone.iter().map(|row| Change::Remember {
-            repeat: row.repeat.clone(),
+        plan.last_words = taken_back::last_words(&self.key, &request, &gone);
+        let made = gone.iter().map(|row| &row.repeat);
+        changes.extend(made.chain(&plan.last_words).map(|repeat| Change::Remember {
+            repeat: repeat.clone(),
             until: now.wall.after(RELEASE_AFTER),
         }));
         plan.bindings = Some(decided.after);

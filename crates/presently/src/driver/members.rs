@@ -8,6 +8,7 @@ use presently_pool::{Incarnation, MemberId, MemberState, Membership, Role};
 use presently_sip::Moment;
 use presently_store::sqlite::Process;
 use presently_store::{Operation, Outcome, Refused, Store, Ticket};
+use tokio::time::MissedTickBehavior;
 
 use super::start::StartError;
 
@@ -131,7 +132,8 @@ pub(super) struct Former {
 }
 
 /// Waits until every former life of these names has left or stands still, and tells which stand;
-/// refuses when one lives.
+/// refuses when one lives. A look counts only when the store has just written for this process: in
+/// a store that stalls every beat stands still.
 pub(super) async fn wait_for_names(
     store: &mut dyn Store,
     joiners: &[Joiner],
@@ -141,8 +143,18 @@ pub(super) async fn wait_for_names(
         return Ok(before);
     }
     let mut looks = tokio::time::interval(LOOK_EVERY);
-    for _ in 0..=STANDSTILL_LOOKS {
+    // After a stall looks must not follow each other faster than beats do.
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut counted, mut unwritten) = (0, 0);
+    while counted <= STANDSTILL_LOOKS {
         looks.tick().await;
+        match has_written(store).await {
+            Ok(()) => counted += 1,
+            Err(refused) if unwritten == UNWRITTEN_MAX => {
+                return Err(StartError::Refused(refused));
+            }
+            Err(_) => unwritten += 1,
+        }
         let now = formers(store, joiners).await?;
         let moved = now.iter().find(|former| !before.contains(former));
         if let Some(former) = moved {
@@ -152,6 +164,21 @@ pub(super) async fn wait_for_names(
         }
     }
     Ok(before)
+}
+
+/// Whether the store writes: it takes the turn of a writer to find that nobody is nobody.
+async fn has_written(store: &mut dyn Store) -> Result<(), Refused> {
+    let nobody = Operation::Owe {
+        by: Membership {
+            member: MemberId(0),
+            incarnation: Incarnation(0),
+        },
+        marks: Vec::new(),
+    };
+    match ask(store, nobody).await {
+        Ok(_) | Err(Refused::Fenced) => Ok(()),
+        Err(refused) => Err(refused),
+    }
 }
 
 /// The lives in the store of those of `joiners` that have one.
@@ -180,3 +207,101 @@ pub(super) async fn formers(
 /// After the first look, 250 ms apart: the 1.5 s after which a member counts as dead, and one more.
 const STANDSTILL_LOOKS: usize = 7;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Looks after which a start gives up on a store that does not write: half a minute.
+const UNWRITTEN_MAX: usize = 120;
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll};
+
+    use presently_pool::Member;
+    use presently_store::{Completion, PoolStatus};
+
+    use super::*;
+
+    /// A store that stalls: it refuses so many writes, then does them. A member's beat moves with
+    /// the third write that is done, unless it is dead.
+    struct Stalling {
+        refused: usize,
+        written: u64,
+        is_dead: bool,
+        done: Vec<Completion>,
+    }
+
+    impl Stalling {
+        fn perform(&mut self, operation: &Operation) -> Result<Outcome, Refused> {
+            if let Operation::Status = operation {
+                let members = vec![member(u64::from(self.written > 2 && !self.is_dead))];
+                return Ok(Outcome::Status(Box::new(PoolStatus {
+                    members,
+                    subscriptions: Vec::new(),
+                    clients: 0,
+                    counter: 1,
+                })));
+            }
+            if self.refused > 0 {
+                self.refused -= 1;
+                return Err(Refused::Unavailable);
+            }
+            self.written += 1;
+            Err(Refused::Fenced)
+        }
+    }
+
+    impl Store for Stalling {
+        fn submit(&mut self, batch: &mut Vec<(Ticket, Operation)>) {
+            for (ticket, operation) in batch.drain(..) {
+                let result = self.perform(&operation);
+                self.done.push(Completion { ticket, result });
+            }
+        }
+
+        fn poll(&mut self, _: &mut Context<'_>, done: &mut Vec<Completion>) -> Poll<()> {
+            done.append(&mut self.done);
+            Poll::Ready(())
+        }
+    }
+
+    fn member(beat: u64) -> Member {
+        Member {
+            id: MemberId(1),
+            name: "s1".into(),
+            role: Role::Server,
+            incarnation: Incarnation(7),
+            state: MemberState::Alive,
+            beat,
+            sip: None,
+            oob: None,
+            weight: 1,
+            is_draining: false,
+            clients: 0,
+        }
+    }
+
+    async fn wait(is_dead: bool) -> (Result<Vec<Former>, StartError>, u64) {
+        let joiner = Joiner {
+            name: "s1".into(),
+            role: Role::Server,
+            sip: None,
+            oob: ([127, 0, 0, 1], 7_000).into(),
+            weight: 1,
+        };
+        let mut store = Stalling {
+            refused: 9,
+            written: 0,
+            is_dead,
+            done: Vec::new(),
+        };
+        let waited = wait_for_names(&mut store, &[joiner]).await;
+        (waited, store.written)
+    }
+
+    /// Longer than a dead member is waited for, no beat could be written.
+    #[tokio::test]
+    async fn in_a_store_that_stalls_a_beat_that_stands_still_says_nothing() {
+        let ((living, _), (dead, written)) = tokio::join!(wait(false), wait(true));
+        assert!(matches!(living, Err(StartError::NameTaken { .. })));
+        assert_eq!(dead.map(|formers| formers.len()).ok(), Some(1));
+        assert_eq!(written, 8, "looks that counted");
+    }
+}

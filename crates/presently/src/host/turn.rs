@@ -188,6 +188,7 @@ impl Host {
                     Event::Gap { .. } | Event::Reset { .. } => {
                         hosted.machine.sweep(&mut hosted.out);
                     }
+                    Event::Unheard { .. } => hosted.machine.sweep_changes(&mut hosted.out),
                     Event::FlowGone { peer, client, flow } => {
                         let out = &mut hosted.out;
                         if hosted.machine.handle_flow_gone(now, client, &flow, out) {

@@ -367,6 +367,11 @@ pub(super) const OOB: &[Metric<presently_oob::Counters>] = &[
     }),
     ("oob_gaps", "Losses that were not repaired", |it| it.gaps),
     (
+        "oob_unheard",
+        "Seconds in which a living peer was not heard",
+        |it| it.unheard,
+    ),
+    (
         "oob_items_dropped",
         "Items that had no link or no room",
         |it| it.items_dropped,
