@@ -246,4 +246,5 @@ def main():
     a.work(a)
 
 
-main()
+if __name__ == "__main__":
+    main()

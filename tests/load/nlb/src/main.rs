@@ -17,6 +17,7 @@ mod generator;
 mod http;
 mod phones;
 mod processes;
+mod users;
 mod vanish;
 mod wall;
 
@@ -31,6 +32,8 @@ enum Part {
     Load(generator::Arguments),
     /// Phones of the users, driven by what `vanish` prints.
     Phones(phones::Arguments),
+    /// Very many users at one nlb, with a scripted presence server.
+    Users(users::Arguments),
     /// Users with one long session each, some of whom vanish.
     Vanish(vanish::Arguments),
 }
@@ -43,6 +46,10 @@ fn main() {
         Part::App(arguments) => runtime.block_on(application::run(arguments)),
         Part::Load(arguments) => runtime.block_on(generator::run(arguments)),
         Part::Phones(arguments) => runtime.block_on(phones::run(arguments)),
+        Part::Users(arguments) => {
+            let local = tokio::task::LocalSet::new();
+            runtime.block_on(local.run_until(users::run(arguments)));
+        }
         Part::Vanish(arguments) => {
             let users = tokio::task::LocalSet::new();
             runtime.block_on(users.run_until(vanish::run(arguments)));
