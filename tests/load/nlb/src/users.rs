@@ -49,9 +49,9 @@ pub(crate) struct Arguments {
     /// For how many seconds the presence server grants everything.
     #[arg(long, default_value_t = 120)]
     expires: u32,
-    /// Seconds over which the refreshes are measured.
-    #[arg(long, default_value_t = 60)]
-    steady: u64,
+    /// Seconds without a refresh that are measured.
+    #[arg(long, default_value_t = 10)]
+    idle: u64,
     /// How many go offline.
     #[arg(long, default_value_t = 3_000)]
     leave: usize,
@@ -71,18 +71,27 @@ pub(crate) async fn run(arguments: Arguments) {
     let began = Instant::now();
 
     let before = Spent::of(pid);
-    people.enter(&arguments).await;
+    let first_tunnel = arguments.users - arguments.tunnels;
+    people.enter(&arguments, first_tunnel).await;
+    presence.wait_followed(first_tunnel).await;
     let entered = began.elapsed();
+    let requested = Spent::of(pid);
+    people.enter(&arguments, arguments.users).await;
     presence.wait_followed(arguments.users).await;
     sleep(Duration::from_secs(2)).await;
-    report.entered(entered, before, Spent::of(pid), presence.counts());
+    report.entered(entered, before, requested, Spent::of(pid));
 
-    // From here on each refreshes what it holds: nine tenths of the grant after it was made.
-    sleep_until(began + Duration::from_secs(u64::from(arguments.expires))).await;
-    let (before, counts) = (Spent::of(pid), presence.counts());
-    sleep(Duration::from_secs(arguments.steady)).await;
+    // Nothing is refreshed yet: that comes nine tenths of the grant after it was made.
+    let before = Spent::of(pid);
+    sleep(Duration::from_secs(arguments.idle)).await;
+    report.idle(arguments.idle, before, Spent::of(pid));
+    let (before, counts, start) = (Spent::of(pid), presence.counts(), Instant::now());
+    let all = arguments.users as u64;
+    presence
+        .wait_refreshed(counts, all, arguments.expires)
+        .await;
     let after = presence.counts().since(counts);
-    report.steady(before, Spent::of(pid), after);
+    report.refreshed(start.elapsed(), before, Spent::of(pid), after);
 
     let before = Spent::of(pid);
     let leavers = leavers(&arguments);
@@ -112,6 +121,8 @@ pub(crate) async fn run(arguments: Arguments) {
 /// Spread over all users, so that tunnels are among them in their share.
 fn leavers(arguments: &Arguments) -> Vec<usize> {
     let step = (arguments.users / arguments.leave.max(1)).max(1);
-    let all = (0..arguments.users).step_by(step);
-    all.take(arguments.leave).collect()
+    (0..arguments.users)
+        .step_by(step)
+        .take(arguments.leave)
+        .collect()
 }

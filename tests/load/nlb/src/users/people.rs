@@ -20,7 +20,6 @@ pub(super) struct People {
     closed: RefCell<Vec<Option<Instant>>>,
     next: Cell<usize>,
     entered: Cell<usize>,
-    tunnels: usize,
     failed: Cell<usize>,
     /// The users' ends of their tunnels.
     held: RefCell<Vec<TcpStream>>,
@@ -32,7 +31,6 @@ impl People {
             closed: RefCell::new(vec![None; told.users]),
             next: Cell::new(0),
             entered: Cell::new(0),
-            tunnels: told.tunnels,
             failed: Cell::new(0),
             held: RefCell::default(),
         }
@@ -76,11 +74,11 @@ impl People {
         Ok(())
     }
 
-    /// Lets all users in; returns when the last one is.
-    pub(super) async fn enter(self: &Rc<Self>, told: &Arguments) {
+    /// Lets the users in that are not, up to `end`; returns when the last one is.
+    pub(super) async fn enter(self: &Rc<Self>, told: &Arguments, end: usize) {
         let workers = (0..told.window).map(|_| {
             let (people, told) = (Rc::clone(self), told.clone());
-            spawn_local(async move { people.work(&told).await })
+            spawn_local(async move { people.work(&told, end).await })
         });
         let workers: Vec<_> = workers.collect();
         for worker in workers {
@@ -89,21 +87,19 @@ impl People {
         let entered = self.entered.get();
         let failed = self.failed.get();
         eprintln!("{entered} entered, {failed} tries failed");
-        assert_eq!(entered, told.users, "all users entered");
+        assert_eq!(entered, end, "all users entered");
     }
 
     /// Takes one user after the other.
-    async fn work(&self, told: &Arguments) {
+    async fn work(&self, told: &Arguments, end: usize) {
         let mut kept = None;
         loop {
             let user = self.next.get();
-            if user >= told.users {
+            if user >= end {
                 return;
             }
             self.next.set(user + 1);
-            // Tunnels are spread over all users.
-            let is_tunnel =
-                user * self.tunnels / told.users != (user + 1) * self.tunnels / told.users;
+            let is_tunnel = user >= told.users - told.tunnels;
             for _ in 0..TRIES_MAX {
                 let done = match is_tunnel {
                     true => self.tunnel(told, user).await,

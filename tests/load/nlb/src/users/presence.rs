@@ -111,6 +111,13 @@ impl Presence {
         self.wait(60, "all users are followed", is_enough).await;
     }
 
+    /// Until so many feeds were refreshed since `earlier`.
+    pub(super) async fn wait_refreshed(&self, earlier: Counts, feeds: u64, expires: u32) {
+        let is_done = || self.counts().since(earlier).subscribes >= feeds;
+        let secs = u64::from(expires) * 2 + 60;
+        self.wait(secs, "all feeds are refreshed", is_done).await;
+    }
+
     async fn wait(&self, secs: u64, what: &str, is_so: impl Fn() -> bool) {
         let began = Instant::now();
         while !is_so() {

@@ -57,7 +57,8 @@ impl Span {
 pub(super) struct Report {
     line: String,
     users: usize,
-    base: Option<Spent>,
+    tunnels: usize,
+    idle_cores: f64,
 }
 
 impl Report {
@@ -66,7 +67,8 @@ impl Report {
         Self {
             line: format!("{{\"users\":{users},\"tunnels\":{tunnels}"),
             users,
-            base: None,
+            tunnels,
+            idle_cores: 0.0,
         }
     }
 
@@ -81,29 +83,43 @@ impl Report {
         self.add(&format!("{name}_max_ms"), span.max);
     }
 
-    pub(super) fn entered(&mut self, took: Duration, before: Spent, now: Spent, counts: Counts) {
-        self.base = Some(before);
-        let users = self.users as f64;
+    pub(super) fn entered(&mut self, took: Duration, before: Spent, requested: Spent, now: Spent) {
+        let sessions = (self.users - self.tunnels) as f64;
         self.add("enter_s", took.as_secs_f64());
-        self.add("enter_cpu_us", (now.cpu_s - before.cpu_s) * 1e6 / users);
+        self.add(
+            "enter_cpu_us",
+            (requested.cpu_s - before.cpu_s) * 1e6 / sessions,
+        );
         self.add("rss_before_mib", before.rss_kib as f64 / 1024.0);
         self.add("rss_mib", now.rss_kib as f64 / 1024.0);
-        let grown = now.rss_kib.saturating_sub(before.rss_kib);
-        self.add("session_bytes", grown as f64 * 1024.0 / users);
-        self.add("repeated", counts.repeated as f64);
+        let grown = |one: Spent, other: Spent| other.rss_kib.saturating_sub(one.rss_kib) as f64;
+        self.add(
+            "session_bytes",
+            grown(before, requested) * 1024.0 / sessions,
+        );
+        let tunnels = self.tunnels.max(1) as f64;
+        self.add("tunnel_bytes", grown(requested, now) * 1024.0 / tunnels);
     }
 
-    pub(super) fn steady(&mut self, before: Spent, now: Spent, counts: Counts) {
-        let spent = now.cpu_s - before.cpu_s;
-        self.add("steady_cpu_s", spent);
-        self.add("steady_registers", counts.registers as f64);
-        self.add("steady_publishes", counts.publishes as f64);
-        self.add("steady_subscribes", counts.subscribes as f64);
-        self.add("steady_notifies", counts.notifies as f64);
-        // One refresh of each kind.
-        let rounds = counts.subscribes.max(1) as f64;
-        self.add("refresh_cpu_us", spent * 1e6 / rounds);
-        self.add("steady_rss_mib", now.rss_kib as f64 / 1024.0);
+    pub(super) fn idle(&mut self, secs: u64, before: Spent, now: Spent) {
+        self.idle_cores = (now.cpu_s - before.cpu_s) / secs as f64;
+        self.add("idle_cores", self.idle_cores);
+    }
+
+    /// What a refresh of each kind costs, for each user.
+    pub(super) fn refreshed(&mut self, took: Duration, before: Spent, now: Spent, counts: Counts) {
+        let spent = now.cpu_s - before.cpu_s - self.idle_cores * took.as_secs_f64();
+        self.add("refresh_s", took.as_secs_f64());
+        self.add("registers", counts.registers as f64);
+        self.add("publishes", counts.publishes as f64);
+        self.add("subscribes", counts.subscribes as f64);
+        self.add("notifies", counts.notifies as f64);
+        self.add("repeated", counts.repeated as f64);
+        self.add(
+            "refresh_cpu_us",
+            spent * 1e6 / counts.subscribes.max(1) as f64,
+        );
+        self.add("refreshed_rss_mib", now.rss_kib as f64 / 1024.0);
     }
 
     pub(super) fn left(
