@@ -1,11 +1,15 @@
 # Sourced by targets that need a presence server: starts a pool and says what the users' phones are. PROFILE: udp30 | udp60 | udp120 | …
-# (phones over UDP that register for so many seconds), tcp60 (over TCP), logoff (their users log them off).
-sip=$((PORT_ADMIN + 1)); pool_admin=$((PORT_ADMIN + 3)); kind=udp; expires=60
+# (phones over UDP that register for so many seconds), tcp60 (over TCP), logoff (their users log them off); a slash and a number of
+# seconds may follow: the nlb's grace.
+sip=$((PORT_ADMIN + 1)); pool_admin=$((PORT_ADMIN + 3)); kind=udp; expires=60; grace=0.5
 whole() { awk "BEGIN{v=int($1/$SCALE+0.5); print (v<1?1:v)}"; }
 up() { # PORT: waits for the admin port to say that its process is ready
   for _ in $(seq 100); do curl -fs -o /dev/null "http://127.0.0.1:$1/readyz" && return; sleep 0.1; done
   cat "$WORK"/*.log >&2; kill $pool; exit 1
 }
+case $PROFILE in
+  */*) grace=${PROFILE#*/}; PROFILE=${PROFILE%/*};;
+esac
 case $PROFILE in
   tcp*) kind=tcp; expires=${PROFILE#tcp};;
   udp*) expires=${PROFILE#udp};;

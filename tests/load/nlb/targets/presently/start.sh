@@ -28,7 +28,7 @@ $first_word
 $(servers "$BACKENDS_BOTH")
 [decision]
 using_ms = $(millis 5)
-grace_ms = $(millis 0.5)
+grace_ms = $(millis $grace)
 [resume]
 every_ms = $(millis 2)
 within_ms = $(millis 10)
