@@ -38,6 +38,13 @@ def wait_up():
     sys.exit("the nlb did not start")
 
 
+def metrics():
+    """What the nlb counted itself, without the zeros."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{PORT + 2}/metrics", timeout=10) as answer:
+        lines = (line.split() for line in answer.read().decode().splitlines() if line.startswith("nlb_"))
+    return {words[0]: float(words[1]) for words in lines if len(words) == 2 and float(words[1])}
+
+
 def table(found):
     users, million = found["users"], MILLION
     number = lambda value: f"{value:,.0f}"
@@ -96,7 +103,7 @@ def main():
             text = subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout
             if not text:
                 sys.exit("the run failed; the nlb said:\n" + (pathlib.Path(work) / "nlb.log").read_text()[-4000:])
-            found = json.loads(text)
+            found = json.loads(text) | metrics()
         finally:
             nlb.kill()
             nlb.wait()

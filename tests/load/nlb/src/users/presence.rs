@@ -28,6 +28,8 @@ pub(super) struct Counts {
     pub(super) messages: u64,
     /// NOTIFYs sent again for want of an answer.
     pub(super) repeated: u64,
+    /// Feeds begun again in another dialog.
+    pub(super) anew: u64,
 }
 
 impl Counts {
@@ -39,8 +41,16 @@ impl Counts {
             notifies: self.notifies - earlier.notifies,
             messages: self.messages - earlier.messages,
             repeated: self.repeated - earlier.repeated,
+            anew: self.anew - earlier.anew,
         }
     }
+}
+
+/// A NOTIFY without an answer.
+struct Unanswered {
+    bytes: Vec<u8>,
+    due: Instant,
+    wait: Duration,
 }
 
 /// One feed of the nlb.
@@ -56,6 +66,24 @@ struct Feed {
     ended_at: Option<Instant>,
 }
 
+impl Feed {
+    fn new(subscribe: &Message<'_>, tag: &str) -> Self {
+        let text = |name| subscribe.text(name).unwrap_or_default();
+        let contact = text(Name::Contact);
+        let target = contact.split(['<', '>']).nth(1).unwrap_or(contact);
+        Self {
+            target: target.to_owned(),
+            from: format!("{};tag={tag}", text(Name::To)),
+            to: text(Name::From).to_owned(),
+            call_id: text(Name::CallId).to_owned(),
+            cseq: 0,
+            is_open: true,
+            closed_at: None,
+            ended_at: None,
+        }
+    }
+}
+
 /// The server, driven by a task of its own.
 pub(super) struct Presence(Rc<Server>);
 
@@ -69,7 +97,7 @@ struct Server {
     feeds: RefCell<HashMap<usize, Feed>>,
     followed: Cell<usize>,
     /// NOTIFYs without an answer, by branch.
-    unanswered: RefCell<HashMap<String, (Vec<u8>, Instant)>>,
+    unanswered: RefCell<HashMap<String, Unanswered>>,
     next: Cell<u64>,
 }
 
@@ -177,16 +205,17 @@ impl Server {
         }
     }
 
-    /// Sends NOTIFYs again that were not answered (RFC 3261 §17.1.2.2, without its doubling).
+    /// Sends NOTIFYs again that were not answered (RFC 3261 §17.1.2.2).
     async fn repeat(self: Rc<Self>) {
         loop {
-            sleep(Duration::from_millis(500)).await;
-            let before = Instant::now() - Duration::from_millis(500);
+            sleep(T1 / 5).await;
+            let now = Instant::now();
             let mut unanswered = self.unanswered.borrow_mut();
-            for (bytes, sent) in unanswered.values_mut().filter(|(_, sent)| *sent < before) {
-                self.send(bytes);
+            for one in unanswered.values_mut().filter(|one| one.due <= now) {
+                self.send(&one.bytes);
                 self.count(|counts| counts.repeated += 1);
-                *sent = Instant::now();
+                one.wait = (one.wait * 2).min(T2);
+                one.due = now + one.wait;
             }
         }
     }
@@ -218,7 +247,9 @@ impl Server {
 
     fn request(&self, method: Method, message: &Message<'_>) {
         let asked = message.number(Name::Expires).unwrap_or(0);
-        let granted = asked.min(self.expires);
+        // Shorter for some than for others, so that those who came together do not refresh
+        // together.
+        let granted = asked.min(fastrand::u32(self.expires / 2..=self.expires));
         let mut out = Vec::new();
         let status = if method == Method::Message { 480 } else { 200 };
         let number = self.number();
@@ -257,21 +288,17 @@ impl Server {
         let text = |name| message.text(name).unwrap_or_default();
         let user = user_of(text(Name::To));
         let mut feeds = self.feeds.borrow_mut();
+        let fresh = || Feed::new(message, tag);
         let feed = feeds.entry(user).or_insert_with(|| {
             self.followed.set(self.followed.get() + 1);
-            let contact = text(Name::Contact);
-            let target = contact.split(['<', '>']).nth(1).unwrap_or(contact);
-            Feed {
-                target: target.to_owned(),
-                from: format!("{};tag={tag}", text(Name::To)),
-                to: text(Name::From).to_owned(),
-                call_id: text(Name::CallId).to_owned(),
-                cseq: 0,
-                is_open: true,
-                closed_at: None,
-                ended_at: None,
-            }
+            fresh()
         });
+        if feed.call_id != text(Name::CallId) {
+            self.count(|counts| counts.anew += 1);
+            let (is_open, closed_at) = (feed.is_open, feed.closed_at);
+            *feed = fresh();
+            (feed.is_open, feed.closed_at) = (is_open, closed_at);
+        }
         if granted > 0 {
             self.notify(user, feed, "active");
         } else {
@@ -306,7 +333,12 @@ impl Server {
         request.body("application/pidf+xml", &body);
         self.send(&out);
         let mut unanswered = self.unanswered.borrow_mut();
-        unanswered.insert(branch, (out, Instant::now()));
+        let one = Unanswered {
+            bytes: out,
+            due: Instant::now() + T1,
+            wait: T1,
+        };
+        unanswered.insert(branch, one);
     }
 
     fn number(&self) -> u64 {
@@ -330,3 +362,6 @@ fn wall() -> WallTime {
 
 /// A second of everything.
 const BUFFER_BYTES: usize = 4 << 20;
+/// The first wait for an answer, and the longest (RFC 3261 §17.1.1.1).
+const T1: Duration = Duration::from_millis(500);
+const T2: Duration = Duration::from_secs(4);

@@ -115,6 +115,7 @@ impl Report {
         self.add("subscribes", counts.subscribes as f64);
         self.add("notifies", counts.notifies as f64);
         self.add("repeated", counts.repeated as f64);
+        self.add("anew", counts.anew as f64);
         self.add(
             "refresh_cpu_us",
             spent * 1e6 / counts.subscribes.max(1) as f64,
