@@ -69,7 +69,7 @@ def throughput(a):
     for repetition in range(a.reps):
         for k, spec in enumerate(plan):
             name, profile, threads = (spec + ["leastconn", "2"][len(spec) - 1:])[:3]
-            world = World(target, name, profile, k, threads=threads)
+            world = World(target, name, profile, k + a.k, threads=threads)
             try:
                 open_phones(world)
                 for case in chosen(a):
@@ -117,7 +117,7 @@ def cost(a):
         worlds = []
         try:
             for k, spec in enumerate((one, other)):
-                world = World(target, *spec.split(":")[:2], k)
+                world = World(target, *spec.split(":")[:2], k + a.k)
                 worlds.append(world)
                 open_phones(world)
             for case in chosen(a):
@@ -169,8 +169,9 @@ def tell(a, world, users):
         command += [f"--{option.replace('_', '-')}", str(getattr(a, option))]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     read = lambda: (users.snmp(), world.cpu_s(world.pids), world.cpu_s(world.beside), users.packets())
-    events, before = [], None
+    events, before, told = [], None, open(world.work / "users.log", "w")
     for line in process.stdout:
+        told.write(line)
         at, event, user, session, detail = line.rstrip("\n").split(" ", 4)
         events.append((int(at), event, user, session, detail))
         if event == "start":
@@ -183,6 +184,7 @@ def tell(a, world, users):
         process.kill()
         sys.exit("the users ended early")
     after = read()
+    told.close()
     rss = [world.rss_kib(pids) for pids in (world.pids, world.beside)]
     app = []
     for log in world.logs:
@@ -229,12 +231,13 @@ def main():
         part = parts.add_parser(work.__name__, help=work.__doc__)
         part.set_defaults(work=work)
         part.add_argument("--targets", default=targets, help="TARGET[:PROFILE[:THREADS]],...")
+        part.add_argument("--k", type=int, default=1, help="the first of the blocks of ports")
         part.add_argument("--out", help="writes OUT.md and OUT.json")
         part.add_argument("--bin", help="a folder with nlbbench and presently; built when absent")
         if work is vanish:
             for name, kind, default in (("users", int, 1000), ("scale", float, 10), ("minutes", float, 70), ("vanish-minutes", float, 20),
                                         ("vanish-pct", float, 5), ("glitch-pct", float, 1), ("frozen-pct", float, 50), ("seed", int, 7),
-                                        ("server-ping", float, 0), ("k", int, 1)):
+                                        ("server-ping", float, 0)):
                 part.add_argument("--" + name, type=kind, default=default)
             part.add_argument("--hook", help='command; gets "EVENT USER SESSION EPOCH_MS DETAIL" lines on stdin, in the users\' namespace')
             part.add_argument("--threads", default="2")

@@ -80,7 +80,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bin", help="a folder with nlbbench and presently; built when absent")
     parser.add_argument("--out", help="writes OUT.md and OUT.json")
-    for name, kind, default in (("users", int, 100_000), ("tunnels", int, 8_000), ("window", int, 64), ("expires", int, 120),
+    for name, kind, default in (("users", int, 100_000), ("tunnels", int, 8_000), ("window", int, 64), ("expires", int, 240),
                                 ("idle", int, 10), ("leave", int, 3_000), ("rate", float, 100)):
         parser.add_argument("--" + name, type=kind, default=default)
     a = parser.parse_args()

@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 64)]
     window: usize,
     /// For how many seconds the presence server grants everything.
-    #[arg(long, default_value_t = 120)]
+    #[arg(long, default_value_t = 240)]
     expires: u32,
     /// Seconds without a refresh that are measured.
     #[arg(long, default_value_t = 10)]
@@ -67,6 +67,8 @@ pub(crate) async fn run(arguments: Arguments) {
     let presence = Presence::start(&arguments).await;
     let pid = arguments.pid;
     presence.wait_for_registrar().await;
+    // Until the nlb has probed its application servers often enough.
+    sleep(Duration::from_secs(6)).await;
     let mut report = Report::new(&arguments);
     let began = Instant::now();
 
@@ -81,18 +83,10 @@ pub(crate) async fn run(arguments: Arguments) {
     sleep(Duration::from_secs(2)).await;
     report.entered(entered, before, requested, Spent::of(pid));
 
-    // Nothing is refreshed yet: that comes nine tenths of the grant after it was made.
+    // Nothing is refreshed yet: that begins when nine twentieths of the grant are over.
     let before = Spent::of(pid);
     sleep(Duration::from_secs(arguments.idle)).await;
     report.idle(arguments.idle, before, Spent::of(pid));
-    let (before, counts, start) = (Spent::of(pid), presence.counts(), Instant::now());
-    let all = arguments.users as u64;
-    presence
-        .wait_refreshed(counts, all, arguments.expires)
-        .await;
-    let after = presence.counts().since(counts);
-    report.refreshed(start.elapsed(), before, Spent::of(pid), after);
-
     let before = Spent::of(pid);
     let leavers = leavers(&arguments);
     let start = Instant::now();
@@ -115,6 +109,14 @@ pub(crate) async fn run(arguments: Arguments) {
         presence.strangers_gone(&leavers),
         people.strangers_cut(&leavers),
     );
+
+    let (before, counts, start) = (Spent::of(pid), presence.counts(), Instant::now());
+    let all = (arguments.users - arguments.leave) as u64;
+    presence
+        .wait_refreshed(counts, all, arguments.expires)
+        .await;
+    let after = presence.counts().since(counts);
+    report.refreshed(start.elapsed(), before, Spent::of(pid), after);
     println!("{}", report.line());
 }
 

@@ -83,9 +83,8 @@ impl Phone {
                 order = orders.recv() => match order {
                     Some(Order::Mute) => self.is_mute = true,
                     Some(Order::Unmute) => {
-                        // A phone that sees its network come back registers at once.
                         self.is_mute = false;
-                        self.register();
+                        self.connect_anew().await;
                     }
                     Some(Order::Vanish) => break,
                     None => return,
@@ -119,8 +118,12 @@ impl Phone {
     fn register(&mut self) {
         let secs = self.expires_secs();
         self.agent.register(self.clock.now(), secs, &mut self.out);
-        let share = Duration::from_secs(secs.into()).mul_f64(self.told.refresh_pct / 100.0);
-        self.refresh = Instant::now() + share;
+        self.refresh = Instant::now() + self.refresh_after();
+    }
+
+    fn refresh_after(&self) -> Duration {
+        let granted = Duration::from_secs(self.expires_secs().into());
+        granted.mul_f64(self.told.refresh_pct / 100.0)
     }
 
     async fn log_off(&mut self, user: &str, log: &Log) {
@@ -150,12 +153,22 @@ impl Phone {
     async fn reconnect(&mut self, user: &str, log: &Log) {
         log.line(&format!("flow-lost {user}"));
         tokio::time::sleep(Duration::from_secs_f64(1.0 / self.told.scale)).await;
+        self.connect_anew().await;
+    }
+
+    /// A phone that sees its network come back does not wait for what was under way, nor for a
+    /// connection of before: it registers at once.
+    async fn connect_anew(&mut self) {
         let protocol = self.agent.config().protocol;
-        if let Ok(link) = Link::open(protocol, self.own, self.told.pool).await {
-            self.link = link;
-            let now = self.clock.now();
-            self.agent.handle_flow_lost(now, &mut self.out);
+        if protocol == Protocol::Tcp {
+            match Link::open(protocol, self.own, self.told.pool).await {
+                Ok(link) => self.link = link,
+                Err(_) => return,
+            }
         }
+        let now = self.clock.now();
+        self.agent.handle_flow_lost(now, &mut self.out);
+        self.refresh = Instant::now() + self.refresh_after();
     }
 
     /// Sends what is to be sent and notes what happened: whether the registration has ended.
