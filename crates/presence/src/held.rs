@@ -62,4 +62,9 @@ impl Held {
             ..self.rest
         }
     }
+
+    /// The message and what the balancer changed in it.
+    pub(crate) fn parts(&self) -> (Message<'_>, Edits<'_>) {
+        (self.message(), self.edits())
+    }
 }

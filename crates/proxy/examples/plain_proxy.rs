@@ -1,5 +1,5 @@
-//! A reverse proxy that knows nothing of presence: each path goes to the application server with the
-//! fewest live ones.
+//! A reverse proxy that knows nothing of presence: each path goes to the application server with
+//! the fewest live ones.
 //! `cargo run -p presently-proxy --example plain_proxy -- HTTP TCP THREADS SERVER,… TCP_SERVER,…`.
 //! Without arguments it carries one request to a server of its own and ends.
 

@@ -2,8 +2,8 @@
 //!
 //! An [`Operation`] is one transaction; [`Store::submit`] takes a turn's batch and never blocks,
 //! [`Store::poll`] gives back [`Completion`]s. Rows ([`Binding`], [`Publication`],
-//! [`Subscription`], [`Document`], [`Session`]) are plain values. Back ends are features: `sqlite` (a file, or
-//! in memory for simulation). Whoever adds one runs `battery::run` (feature `battery`).
+//! [`Subscription`], [`Document`], [`Session`]) are plain values. Back ends are features: `sqlite`
+//! (a file, or in memory for simulation). Whoever adds one runs `battery::run` (feature `battery`).
 
 #[cfg(feature = "battery")]
 pub mod battery;

@@ -433,7 +433,8 @@ pub struct PoolStatus {
     pub counter: u64,
 }
 
-/// Clients that one `BoundAt` tells of: more users behind one address are told apart by other means.
+/// Clients that one `BoundAt` tells of: more users behind one address are told apart by other
+/// means.
 pub const BOUND_AT_ONCE: usize = 32;
 
 /// Sessions on one page of `Sessions`: a millisecond's reading.

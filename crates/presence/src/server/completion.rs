@@ -7,7 +7,6 @@ use presently_pool::{Epoch, ResourceId, Wake};
 use presently_sip::{Date, Name, Now, Response, WallTime};
 use presently_store::{Answer, Binding, Document, Outcome, Refused, Written};
 
-use super::request::parts;
 use super::{Server, others};
 use crate::Outputs;
 use crate::actor::State;
@@ -313,7 +312,7 @@ impl Server {
         answer: &Answer,
         out: &mut Outputs,
     ) {
-        let (message, edits) = parts(held);
+        let (message, edits) = held.parts();
         let start = out.text.len();
         let mut writer = Response::to(
             &mut out.text,
@@ -362,7 +361,7 @@ impl Server {
 
     pub(super) fn refuse(&mut self, now: Now, held: &Held, refusal: &Refusal, out: &mut Outputs) {
         self.counters.requests_refused += 1;
-        let (message, edits) = parts(held);
+        let (message, edits) = held.parts();
         let tag = self.to_tag(held);
         let start = out.text.len();
         let mut writer = Response::to(&mut out.text, &message, &edits, refusal.status, &tag);

@@ -359,4 +359,4 @@ impl Server {
 
 /// How often the store is asked about a client that only an nlb has: 100,000 of them cost it 330
 /// small writes a second.
-const ASK_KEPT_EVERY: Duration = Duration::from_secs(300);
+const ASK_KEPT_EVERY: Duration = Duration::from_mins(5);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use presently_pool::{ContactToken, PackageName};
-use presently_sip::{Edits, Message, Method, Name, Now, Start, Uri};
+use presently_sip::{Message, Method, Name, Now, Start, Uri};
 use presently_store::{Answer, Change, Operation, Repeat, Subscription};
 
 use super::{Asked, Server};
@@ -491,11 +491,6 @@ fn repeat(
             to_tag: to_tag.into(),
         },
     }
-}
-
-/// Reads through a held request's edits.
-pub(super) fn parts(held: &Held) -> (Message<'_>, Edits<'_>) {
-    (held.message(), held.edits())
 }
 
 /// The option tags served (RFC 3327 §5.3 for `path`).
