@@ -48,6 +48,8 @@ pub struct Config {
     pub idle: Duration,
     /// How long a path on which nothing moves is kept.
     pub path_idle: Duration,
+    /// The same while presence says that the user is there.
+    pub path_idle_open: Duration,
     /// How often the presence server is asked whether it is there; two misses say that it is not.
     pub probe_every: Duration,
     /// How many sessions are taken up again in a second, after a restart or an outage.
@@ -119,6 +121,8 @@ impl Default for Config {
             guard: GuardLimits::default(),
             idle: Duration::from_mins(30),
             path_idle: Duration::from_hours(1),
+            // Who is online may be silent; a day bounds what a phone left behind can hold.
+            path_idle_open: Duration::from_hours(24),
             probe_every: Duration::from_secs(5),
             // A tenth of what one presence server takes.
             resume_per_sec: 1_000,

@@ -89,8 +89,10 @@ impl Reach {
         if self.probe_at > now.moment {
             return None;
         }
-        let is_missed = self.probe.is_some();
-        self.missed = if is_missed { self.missed + 1 } else { 0 };
+        self.missed = match self.probe {
+            Some(_) => self.missed.saturating_add(1),
+            None => 0,
+        };
         self.probe_at = now.moment.after(self.probe_every);
         let domain = self.domain.clone();
         self.probe = Some(self.agent.options(now, &domain, out));

@@ -216,7 +216,11 @@ impl Session {
             (self.line != Line::Purging).then_some(self.farewell_by)
         } else {
             let config = &turn.shared.config;
-            let due = [self.doubt_at(config), self.paths_at(config), self.repair_at];
+            let due = [
+                self.doubt_at(config),
+                self.paths_at(turn.shared),
+                self.repair_at,
+            ];
             due.into_iter().flatten().min()
         };
         let due = [

@@ -1,14 +1,15 @@
 //! The paths of a session: waiting, admitted, moved, idle, left.
 
 use std::mem;
+use std::time::Duration;
 
 use presently_sip::Moment;
 
 use super::{Line, Path, Session, Waiting};
 use crate::release::{Use, idle_at};
-use crate::turn::Turn;
+use crate::turn::{Shared, Turn};
 use crate::{
-    Choice, Config, CutReason, Entering, PathId, Refusal, ServerName, Verdict, What,
+    Choice, Config, CutReason, Entering, PathId, Refusal, ServerName, State, Verdict, What,
     WhenUnreachable, Why,
 };
 
@@ -187,9 +188,10 @@ impl Session {
         }
         let now = turn.now.moment;
         let config = &turn.shared.config;
+        let patience = self.patience(turn.shared);
         let mut cut = Vec::new();
         self.paths.retain(|path| {
-            let reason = path.is_over(now, config);
+            let reason = path.is_over(now, patience, config);
             cut.extend(reason.map(|reason| (path.id, reason)));
             reason.is_none()
         });
@@ -208,12 +210,23 @@ impl Session {
     }
 
     /// When [`Session::paths_due`] has something to do.
-    pub(super) fn paths_at(&self, config: &Config) -> Option<Moment> {
+    pub(super) fn paths_at(&self, shared: &Shared) -> Option<Moment> {
+        let config = &shared.config;
         if self.paths.is_empty() {
             return self.has_access.then(|| self.idle_from.after(config.idle));
         }
-        let due = self.paths.iter().map(|path| path.over_at(config));
-        due.min()
+        let patience = self.patience(shared);
+        let due = self.paths.iter();
+        due.map(|path| path.over_at(patience, config)).min()
+    }
+
+    /// How long a path may be silent: presence knows better than silence who is there.
+    fn patience(&self, shared: &Shared) -> Duration {
+        let config = &shared.config;
+        match self.presence {
+            State::Open if shared.is_reachable() => config.path_idle.max(config.path_idle_open),
+            _ => config.path_idle,
+        }
     }
 
     /// When every open path will have been idle for the window; now without one.
@@ -240,9 +253,9 @@ impl Waiting {
 }
 
 impl Path {
-    fn over_at(&self, config: &Config) -> Moment {
+    fn over_at(&self, patience: Duration, config: &Config) -> Moment {
         let idle = self.traffic.moved().last_at().max(self.opened);
-        let idle = idle.after(config.path_idle);
+        let idle = idle.after(patience);
         let device = self.cut_from.map(|from| {
             let used = self.used(config.signs);
             used.moved.after(config.using_window).max(from)
@@ -250,12 +263,12 @@ impl Path {
         device.map_or(idle, |device| device.min(idle))
     }
 
-    fn is_over(&self, now: Moment, config: &Config) -> Option<CutReason> {
-        if self.over_at(config) > now {
+    fn is_over(&self, now: Moment, patience: Duration, config: &Config) -> Option<CutReason> {
+        if self.over_at(patience, config) > now {
             return None;
         }
         let idle = self.traffic.moved().last_at().max(self.opened);
-        let is_idle = idle.after(config.path_idle) <= now;
+        let is_idle = idle.after(patience) <= now;
         Some(if is_idle {
             CutReason::Idle
         } else {

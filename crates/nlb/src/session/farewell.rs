@@ -147,7 +147,7 @@ impl Session {
         shared.recent.released(turn.now.moment, name);
         // Without presence the paths would have stood until the time-out, or the empty session.
         let config = &shared.config;
-        let ends = match self.paths_at(config) {
+        let ends = match self.paths_at(shared) {
             Some(due) => due,
             None => self.idle_from.after(config.idle),
         };

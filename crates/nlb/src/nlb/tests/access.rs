@@ -181,6 +181,29 @@ fn a_session_without_a_path_ends_by_the_ordinary_timeout() {
     assert_eq!(world.nlb.counters().sessions, 0);
 }
 
+// S20
+#[test]
+fn who_is_online_may_be_silent_for_a_day() {
+    let mut world = World::new(config());
+    let path = world.serve_open(AL);
+    world.run(secs(4 * 3600));
+    assert_eq!(world.cut, [], "the ordinary hour is for who may have gone");
+    world.run(secs(20 * 3600 + 30));
+    assert_eq!(world.cut, [(path, CutReason::Idle)]);
+}
+
+// S22
+#[test]
+fn who_is_online_by_the_word_of_a_server_that_is_away_has_the_ordinary_hour() {
+    let mut world = World::new(config());
+    let path = world.serve_open(AL);
+    world.presence.is_away = true;
+    world.run(secs(3500));
+    assert_eq!(world.cut, []);
+    world.run(secs(3600));
+    assert_eq!(world.cut, [(path, CutReason::Idle)]);
+}
+
 #[test]
 fn a_client_that_gives_up_waiting_leaves_nothing() {
     let mut world = World::narrow(config());

@@ -56,6 +56,7 @@ impl Config {
             },
             idle: secs(settings.timeouts.session_idle_secs),
             path_idle: secs(settings.timeouts.path_idle_secs),
+            path_idle_open: secs(settings.timeouts.path_idle_open_secs),
             probe_every: ms(refresh.probe_ms),
             resume_per_sec: refresh.sessions_per_sec,
             sessions_max: count(limits.sessions),

@@ -100,6 +100,8 @@ pub struct TimeoutsTable {
     pub admit_ms: u64,
     /// A path on which nothing moves ends after this.
     pub path_idle_secs: u32,
+    /// The same while presence says that the user is there.
+    pub path_idle_open_secs: u32,
     /// A session without a path ends after this.
     pub session_idle_secs: u32,
 }
@@ -179,6 +181,7 @@ impl Default for TimeoutsTable {
         Self {
             admit_ms: ms(machine.admit_within),
             path_idle_secs: secs(machine.path_idle),
+            path_idle_open_secs: secs(machine.path_idle_open),
             session_idle_secs: secs(machine.idle),
         }
     }
