@@ -4,6 +4,10 @@ import bisect
 import collections
 
 
+# The nlb's window, and the two seconds by which a Date may be wrong: who sent something so shortly before is asked to come back first.
+USING_S = 7
+
+
 def quantile(values, share):
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else float("nan")
@@ -19,7 +23,7 @@ class Story:
         self.opened, self.closed = {}, {}
         for at, event, _, session, kind, server in run["app"]:
             (self.opened if event == "open" else self.closed)[session] = (at, kind, server)
-        self.vanished, self.classes = {}, {}
+        self.vanished, self.classes, self.spoke = {}, {}, {}
         self.glitches, self.places = collections.defaultdict(list), collections.defaultdict(list)
         for event in events:
             self.read(*event)
@@ -29,6 +33,8 @@ class Story:
             # A session cut in a glitch may be unknown to its user as dead: then no slot is left to free.
             if not self.is_closed(session, at):
                 self.vanished[session] = (at, detail)
+        elif event == "spoke":
+            self.spoke[session] = int(detail)
         elif event == "glitch":
             self.glitches[user].append([at, self.end])
         elif event == "back" and self.glitches[user]:
@@ -128,7 +134,7 @@ def presence(story, lines):
             said[words[2]].append((int(words[0]), words[3]))
     found = {"is_watched": bool(said)}
     for how in ("gone", "frozen"):
-        knew, freed, unknown = [], [], 0
+        knew, freed, asked, unknown = [], [], [], 0
         for session, (at, kind) in story.vanished.items():
             if kind != how:
                 continue
@@ -140,9 +146,11 @@ def presence(story, lines):
                 continue
             knew.append((closed - at) * story.scale)
             if session in story.closed:
-                freed.append(story.closed[session][0] - closed)
+                was_using = closed - story.spoke[session] < USING_S * story.second
+                (asked if was_using else freed).append(story.closed[session][0] - closed)
         found[f"{how}_knew"] = {"n": len(knew), "unknown": unknown} | quantiles(knew)
         found[f"{how}_freed_ms"] = {"n": len(freed)} | quantiles(freed)
+        found[f"{how}_asked_ms"] = {"n": len(asked)} | quantiles(asked)
     return found | doubted(story, said)
 
 
@@ -180,8 +188,10 @@ def rows():
             (f"{title}: dead-slot s in total", lambda j, h=how: number(j[h]["total"])),
             (f"{title}: presence server knew after s, p50 / p99 / max (never)",
              lambda j, h=how: watched(j, f"{h}_knew", "{p50:.1f} / {p99:.1f} / {max:.1f} ({unknown})")),
-            (f"{title}: slot free after that, real ms, p50 / p99 / max",
-             lambda j, h=how: watched(j, f"{h}_freed_ms", "{p50:.0f} / {p99:.0f} / {max:.0f}")),
+            (f"{title}: slot free after that, real ms, p50 / p99 / max (of)",
+             lambda j, h=how: watched(j, f"{h}_freed_ms", "{p50:.0f} / {p99:.0f} / {max:.0f} ({n})")),
+            (f"{title}, but using {USING_S} s before: slot free after that, real ms, p50 / p99 / max (of)",
+             lambda j, h=how: watched(j, f"{h}_asked_ms", "{p50:.0f} / {p99:.0f} / {max:.0f} ({n})")),
         ]
     return found + [
         ("dead share of all slot-seconds", lambda j: f"{100 * j['dead_share']:.2f} %"),

@@ -2,8 +2,8 @@
 //! network namespace.
 //!
 //! Events go to stdout, one a line, as `EPOCH_MS EVENT USER SESSION DETAIL`: `open` (kind, class,
-//! server, address), `vanish` (gone or frozen), `return`, `glitch` (seconds), `back`, `cut` (as the
-//! user sees it), `fail`, `end`.
+//! server, address), `vanish` (gone or frozen), `spoke` (when the one who vanishes last sent
+//! something), `return`, `glitch` (seconds), `back`, `cut` (as the user sees it), `fail`, `end`.
 
 mod addresses;
 mod life;
@@ -83,6 +83,8 @@ struct User {
     connected: Cell<bool>,
     address_no: Cell<u8>,
     session_no: Cell<u32>,
+    /// When it last sent something.
+    spoke_ms: Cell<u64>,
     gone: Notify,
     back: Notify,
 }
@@ -95,6 +97,7 @@ impl User {
             connected: Cell::new(false),
             address_no: Cell::new(0),
             session_no: Cell::new(0),
+            spoke_ms: Cell::new(0),
             gone: Notify::new(),
             back: Notify::new(),
         }
@@ -219,6 +222,7 @@ async fn vanish(story: &Rc<Story>, rng: &mut Rng, users: Vec<Rc<User>>) {
     tokio::task::yield_now().await;
     addresses(Verb::Delete, dropped).await;
     for (user, how, returns) in told {
+        say("spoke", &user, &user.spoke_ms.get().to_string());
         say("vanish", &user, how);
         if returns {
             tokio::task::spawn_local(come_back(Rc::clone(story), user));

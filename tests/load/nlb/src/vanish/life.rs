@@ -84,6 +84,7 @@ async fn talk(story: &Story, user: &User, stream: &mut TcpStream, rng: &mut Rng)
         }
         // A masked text frame of 8 bytes; a write that fails shows at the next read.
         let _ = stream.write_all(b"\x81\x88\0\0\0\0whatsnew").await;
+        user.spoke_ms.set(now_ms());
     }
 }
 
@@ -124,6 +125,7 @@ async fn connect(story: &Story, user: &User, cookie: &mut String) -> std::io::Re
         cookie: cookie.as_str(),
     };
     let (server, set) = open_session(&mut stream, &opening).await?;
+    user.spoke_ms.set(now_ms());
     if story.told.keep_cookie && !set.is_empty() {
         *cookie = set;
     }
