@@ -7,37 +7,25 @@
 
 mod anonymous;
 mod config;
-mod counters;
 #[doc(hidden)]
 pub mod fuzz;
-mod guard;
-mod input;
 mod nlb;
-mod outputs;
 mod path;
 mod presence;
 mod random;
 mod reach;
-mod recent;
-mod record;
 mod release;
-mod sent;
 mod servers;
 mod session;
-mod sight;
-mod traffic;
 mod turn;
 
 pub use config::{Anonymous, Config, Signs, WhenUnreachable};
-pub use counters::Counters;
-pub use guard::{Closure, Guard, GuardLimits};
-pub use input::Input;
-pub use nlb::Nlb;
-pub use outputs::{Outputs, Step, What, Why};
-pub use path::{CutReason, Entering, PathId, PathKind, Refusal, ServerName, Verdict};
-pub use presence::{Presence, State, Tuple};
-pub use release::Decision;
-pub use sent::{Sent, ServerClock};
+pub use nlb::{Input, Nlb};
+pub use path::{
+    CutReason, Entering, Moved, PathId, PathKind, Refusal, ServerName, Traffic, Verdict,
+};
+pub use presence::{Presence, Sent, ServerClock, State, Tuple};
+pub use release::{Closure, Decision, Guard, GuardLimits};
 pub use servers::{Choice, Queue, SERVERS_MAX, Server, Servers, SessionId, Standing};
-pub use sight::{Sight, Stage};
-pub use traffic::{Moved, Traffic};
+pub use session::{Sight, Stage};
+pub use turn::{Counters, Outputs, Step, What, Why};

@@ -1,5 +1,6 @@
 //! The nlb as one machine: every session, its own line, and the presence server's reach.
 
+mod input;
 mod life;
 mod sip;
 mod table;
@@ -15,13 +16,14 @@ use presently_store::{Completion, Session as Record};
 use crate::anonymous::AnonymousPaths;
 use crate::random::Random;
 use crate::reach::{Found, Reach, Reached};
-use crate::recent::Recent;
+use crate::release::Recent;
 use crate::session::{Session, session_of};
 use crate::turn::{Ending, Shared, Turn};
 use crate::{
-    Anonymous, Config, Counters, Entering, Guard, Input, Outputs, PathId, Queue, Refusal, Server,
+    Anonymous, Config, Counters, Entering, Guard, Outputs, PathId, Queue, Refusal, Server,
     ServerClock, Servers, SessionId, Sight, What,
 };
+pub use input::Input;
 use table::Table;
 
 /// The whole nlb but its sockets: who has access, who is followed, who is released.

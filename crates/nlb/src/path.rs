@@ -1,11 +1,13 @@
 //! The seam between the proxy and the machine: paths that want in, and what becomes of them.
 
+mod traffic;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use presently_sip::{Aor, Moment};
 
-use crate::Traffic;
+pub use traffic::{Moved, Traffic};
 
 /// Names one path; the proxy's own number, never used twice.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

@@ -1,11 +1,13 @@
 //! What a presence document says about a user and each of its devices (PIDF, RFC 3863 §4), read
 //! strictly: the presence server is trusted to answer, not to send small and sound documents.
 
+mod sent;
 mod timestamp;
 
 use presently_sip::{Uri, WallTime};
 use roxmltree::{Document, Node, ParsingOptions};
 
+pub use sent::{Sent, ServerClock};
 use timestamp::read_timestamp;
 
 /// A presence document, as far as it matters here.

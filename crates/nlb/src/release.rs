@@ -6,11 +6,16 @@
 //!                                      └─ a path is newer ► NewerPath: nothing changes
 //! ```
 
+mod guard;
+mod recent;
+
 use std::time::Duration;
 
 use presently_sip::Moment;
 
 use crate::{Sent, State};
+pub use guard::{Closure, Guard, GuardLimits};
+pub(crate) use recent::Recent;
 
 /// What is done about a notification.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

@@ -14,6 +14,8 @@ mod doubt;
 mod duty;
 mod farewell;
 mod notice;
+pub(crate) mod record;
+mod sight;
 mod steps;
 mod writing;
 
@@ -26,12 +28,11 @@ use presently_sip::{Aor, EntityTag, Moment, TimerId, WallTime};
 use crate::random::Uuid;
 use crate::release::Use;
 use crate::turn::Turn;
-use crate::{
-    CutReason, Entering, PathId, Sent, ServerName, SessionId, Signs, Stage, State, Traffic,
-};
+use crate::{CutReason, Entering, PathId, Sent, ServerName, SessionId, Signs, State, Traffic};
 use doubt::Doubt;
 pub(crate) use notice::Notice;
 use notice::Notices;
+pub use sight::{Sight, Stage};
 use writing::Writing;
 pub(crate) use writing::session_of;
 

@@ -1,5 +1,8 @@
 //! What all sessions share, and one turn of it.
 
+mod counters;
+mod outputs;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -9,11 +12,12 @@ use presently_store::{Operation, Ticket};
 
 use crate::random::Random;
 use crate::reach::Reached;
-use crate::recent::Recent;
+use crate::release::Recent;
 use crate::{
-    Config, Counters, CutReason, Guard, Outputs, PathId, Queue, Refusal, ServerClock, Servers,
-    SessionId, Step, Verdict, What,
+    Config, CutReason, Guard, PathId, Queue, Refusal, ServerClock, Servers, SessionId, Verdict,
 };
+pub use counters::Counters;
+pub use outputs::{Outputs, Step, What, Why};
 
 /// What all sessions share.
 #[derive(Debug)]

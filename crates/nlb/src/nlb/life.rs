@@ -4,7 +4,7 @@ use presently_sip::{Aor, Moment, Now};
 use presently_store::{Operation, REPEAT_WINDOW, Session as Record, Ticket};
 
 use super::{Nlb, sip};
-use crate::record::{handle, names_of};
+use crate::session::record::{handle, names_of};
 use crate::session::{Beginning, Session};
 use crate::turn::Turn;
 use crate::{Entering, Outputs, Refusal, SessionId};

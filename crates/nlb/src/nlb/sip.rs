@@ -4,7 +4,7 @@ use presently_agent::{Agent, Config as AgentConfig};
 use presently_sip::{Aor, Framing, Now, Protocol, Start, Uri};
 
 use super::Nlb;
-use crate::record::number_of_user;
+use crate::session::record::number_of_user;
 use crate::{Config, Outputs};
 
 impl Nlb {

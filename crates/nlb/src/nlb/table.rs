@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use presently_sip::{Aor, Moment, Wheel};
 
 use crate::SessionId;
-use crate::record::number_of;
 use crate::session::Session;
+use crate::session::record::number_of;
 
 /// Every session. Each is boxed: the table moves its entries about.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use presently_sip::Moment;
 use presently_store::{Operation, Outcome, REPEAT_WINDOW, Refused, Ticket};
 
 use super::notice::Notice;
+use super::record;
 use super::{Line, Session};
-use crate::record;
 use crate::turn::Turn;
 use crate::{SessionId, State};
 

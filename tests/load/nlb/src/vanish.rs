@@ -84,7 +84,7 @@ struct User {
     address_no: Cell<u8>,
     session_no: Cell<u32>,
     /// When it last sent something.
-    spoke_ms: Cell<u64>,
+    spoke_ms: Cell<u128>,
     gone: Notify,
     back: Notify,
 }
