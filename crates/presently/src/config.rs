@@ -50,6 +50,8 @@ pub struct Config {
     /// How long a phone whose connection is gone counts as there; 0 waits until its binding
     /// expires.
     pub flow_grace: Duration,
+    /// How long the machine of a phone over TCP may acknowledge nothing; 0 leaves it to the system.
+    pub flow_silence: Duration,
     /// The event packages served.
     pub packages: Arc<Packages>,
 }
@@ -83,6 +85,7 @@ impl Config {
             Role::All | Role::Balancer => settings.listen,
         };
         check_listeners(&listen, settings.auth, &settings.domains)?;
+        let flows = settings.flows.unwrap_or_default().check()?;
         Ok(Self {
             balancer,
             servers,
@@ -91,7 +94,8 @@ impl Config {
             store: settings.store.unwrap_or_default().0,
             admin: settings.admin,
             expires: settings.expires.unwrap_or_default().check()?,
-            flow_grace: Duration::from_secs(settings.flows.unwrap_or_default().grace_secs.into()),
+            flow_grace: Duration::from_secs(flows.grace_secs.into()),
+            flow_silence: Duration::from_secs(flows.silence_secs.into()),
             packages: Arc::default(),
         })
     }

@@ -15,6 +15,9 @@ pub struct Limits {
     pub write_stall: Duration,
     /// Until a peer that stopped sending, and may still read, is let go.
     pub half_closed: Duration,
+    /// Until a peer whose machine acknowledges nothing is let go: it is asked three times in the
+    /// second half of it. Zero leaves it to the system, which takes hours.
+    pub silence: Duration,
     /// Bytes that wait for one peer to read.
     pub output: usize,
     /// Bytes that wait for one member of the pool to read; more is dropped.
@@ -35,6 +38,10 @@ impl Default for Limits {
             write_stall: Duration::from_secs(20),
             // Long enough for the answer to the last request; a user is online until it ends.
             half_closed: Duration::from_secs(2),
+            // A phone out of reach is found within a minute, whatever it registered for; once every
+            // half minute is no more than phones send themselves to keep a NAT open (RFC 5626 §5.4
+            // leaves it to them).
+            silence: Duration::from_mins(1),
             // Four of the largest messages; a phone that reads has none waiting.
             output: 256 * 1024,
             // A burst for all clients of a server: a NOTIFY for each of 50,000 subscriptions.

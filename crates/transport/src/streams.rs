@@ -74,8 +74,7 @@ impl Streams {
         }
         counters.accepted += 1;
         let _ = socket.set_nodelay(true);
-        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
-        let _ = SockRef::from(&socket).set_tcp_keepalive(&keepalive);
+        watch(&SockRef::from(&socket), self.limits.silence);
         let flow = self.next_flow(entry.listener, remote);
         let waker = self.ready.waker(self.connections.vacant_key());
         self.insert(Connection::accepted(
@@ -109,7 +108,7 @@ impl Streams {
             return flow;
         }
         counters.opened += 1;
-        let connect = connect_from(from, remote);
+        let connect = connect_from(from, remote, self.limits.silence);
         let waker = self.ready.waker(self.connections.vacant_key());
         let opening = entry.opening;
         self.insert(Connection::connecting(now, flow, connect, opening, waker));
@@ -285,7 +284,11 @@ impl Streams {
     }
 }
 
-async fn connect_from(from: Option<SocketAddr>, remote: SocketAddr) -> std::io::Result<TcpStream> {
+async fn connect_from(
+    from: Option<SocketAddr>,
+    remote: SocketAddr,
+    silence: Duration,
+) -> std::io::Result<TcpStream> {
     let socket = if remote.is_ipv4() {
         TcpSocket::new_v4()?
     } else {
@@ -295,7 +298,23 @@ async fn connect_from(from: Option<SocketAddr>, remote: SocketAddr) -> std::io::
         // From the listener's own address, any port.
         socket.bind(SocketAddr::new(from.ip(), 0))?;
     }
+    watch(&SockRef::from(&socket), silence);
     socket.connect(remote).await
+}
+
+/// Has the system end a connection whose peer's machine acknowledges nothing for `silence`, be it
+/// data or the question whether it is there. A system that cannot is left as it is.
+fn watch(socket: &SockRef<'_>, silence: Duration) {
+    if silence.is_zero() {
+        return;
+    }
+    let asked = TcpKeepalive::new()
+        .with_time(silence / 2)
+        .with_interval(silence / 6)
+        .with_retries(3);
+    let _ = socket.set_tcp_keepalive(&asked);
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_user_timeout(Some(silence));
 }
 
 /// Another number each time, with no need to be unpredictable.
@@ -312,6 +331,40 @@ fn slot_number(slot: usize) -> u32 {
 const CONNECTIONS_A_TURN: usize = 256;
 /// What streams may add to one turn, one connection's share apart.
 const BYTES_A_TURN: usize = 1 << 20;
-/// A peer that vanished without a word is asked for after so long; RFC 5626 §5.4 leaves it to
-/// phones.
-const KEEPALIVE: Duration = Duration::from_mins(1);
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// A socket that was opened and told of `silence`.
+    fn watched(silence: Duration) -> std::net::TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        watch(&SockRef::from(&socket), silence);
+        socket
+    }
+
+    #[test]
+    fn a_silent_peer_is_asked_three_times_in_the_second_half() {
+        let socket = watched(Duration::from_mins(1));
+        let socket = SockRef::from(&socket);
+        assert!(socket.keepalive().unwrap());
+        let (half, tenth) = (Duration::from_secs(30), Duration::from_secs(10));
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), half);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), tenth);
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            socket.tcp_user_timeout().unwrap(),
+            Some(Duration::from_mins(1))
+        );
+    }
+
+    #[test]
+    fn without_a_bound_the_system_has_its_way() {
+        let socket = watched(Duration::ZERO);
+        assert!(!SockRef::from(&socket).keepalive().unwrap());
+    }
+}

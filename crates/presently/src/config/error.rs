@@ -19,6 +19,9 @@ pub enum ConfigError {
         "expires: 1 <= min_secs <= default_secs <= max_secs and jitter_percent <= 50 must hold"
     )]
     Expires,
+    /// The bound is out of range.
+    #[error("flows: silence_secs must be 0, or 6 to 7200")]
+    Flows,
     /// Too many listeners.
     #[error("at most {most} --listen")]
     Listeners {

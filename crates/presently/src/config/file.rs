@@ -97,6 +97,7 @@ mod tests {
             min_secs = 3
             [flows]
             grace_secs = 10
+            silence_secs = 40
         "#;
         let expected = Settings {
             listen: vec![
@@ -121,7 +122,10 @@ mod tests {
                 min_secs: 3,
                 ..ExpiresTable::default()
             }),
-            flows: Some(FlowsTable { grace_secs: 10 }),
+            flows: Some(FlowsTable {
+                grace_secs: 10,
+                silence_secs: 40,
+            }),
         };
         assert_eq!(parse::<Settings>("f", text).unwrap(), expected);
     }

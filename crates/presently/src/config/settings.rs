@@ -215,12 +215,26 @@ impl TryFrom<String> for StorePath {
 pub struct FlowsTable {
     /// How long it counts as there; 0 waits until its binding expires.
     pub grace_secs: u32,
+    /// A phone over TCP whose machine acknowledges nothing for so long is taken for gone; 0 leaves
+    /// that to the system, which takes hours.
+    pub silence_secs: u32,
 }
 
 impl Default for FlowsTable {
     fn default() -> Self {
         // As an embedded server has it.
-        Self { grace_secs: 30 }
+        Self {
+            grace_secs: 30,
+            silence_secs: 60,
+        }
+    }
+}
+
+impl FlowsTable {
+    pub(super) fn check(self) -> Result<Self, ConfigError> {
+        // The system asks in whole seconds, three times in the half of it.
+        let is_sound = self.silence_secs == 0 || (6..=7200).contains(&self.silence_secs);
+        is_sound.then_some(self).ok_or(ConfigError::Flows)
     }
 }
 

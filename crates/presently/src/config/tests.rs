@@ -133,6 +133,16 @@ fn what_does_not_fit_together_is_refused() {
             },
             "expires: 1 <= min_secs <= default_secs <= max_secs and jitter_percent <= 50 must hold",
         ),
+        (
+            Settings {
+                flows: Some(FlowsTable {
+                    silence_secs: 5,
+                    ..FlowsTable::default()
+                }),
+                ..Settings::default()
+            },
+            "flows: silence_secs must be 0, or 6 to 7200",
+        ),
     ];
     for (settings, expected) in table {
         let error = Config::new(settings).unwrap_err().to_string();

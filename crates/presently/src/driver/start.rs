@@ -9,7 +9,7 @@ use presently_pool::Role;
 use presently_sip::Protocol;
 use presently_store::sqlite::{OpenError, Settings, Threaded};
 use presently_store::{Refused, Store};
-use presently_transport::{Arrivals, BindError, Listen, Transport};
+use presently_transport::{Arrivals, BindError, Limits, Listen, Transport};
 use tokio::net::UdpSocket;
 
 use super::members::{Joined, Joiner, wait_for_names};
@@ -166,7 +166,11 @@ async fn open_sockets(config: &Config) -> Result<Opened, StartError> {
     let phones = phones.map(|listen| Listen::sip(listen.protocol, listen.bind));
     let links = config.servers.iter().filter_map(|server| server.sip);
     let listeners: Vec<_> = phones.chain(links.map(Listen::raw)).collect();
-    let transport = Transport::bind(&listeners)?;
+    let limits = Limits {
+        silence: config.flow_silence,
+        ..Limits::default()
+    };
+    let transport = Transport::bind_with(&listeners, limits)?;
     let addresses = transport.local_addresses().map_err(|source| {
         let what = "a listener".to_owned();
         StartError::Socket { what, source }

@@ -29,6 +29,7 @@ max_secs = 3600
 jitter_percent = 0
 [flows]
 grace_secs = $(whole 30)
+silence_secs = $(awk "BEGIN{v=int(60/$SCALE+0.5); print (v<6?6:v)}")
 C
 "$PRESENTLY" serve --config "$WORK/pool.toml" > "$WORK/pool.log" 2>&1 &
 pool=$!
