@@ -1,4 +1,4 @@
-//! Other people's programs: sipp's scenarios and baresip against the pool, Kamailio in its place.
+//! Other people's programs: sipp's scenarios, baresip and Linphone against the pool, Kamailio in its place.
 //!
 //! Without the usual harness, so that what cannot run here is named in the output of `cargo test`.
 //! With `CI=true` a program that is missing is a failure.
@@ -6,6 +6,7 @@
 mod baresip;
 mod kamailio;
 mod kamailio_nlb;
+mod linphone;
 mod sipp;
 
 use std::env;
@@ -52,6 +53,24 @@ const CASES: &[Case] = &[
         "baresip",
         "baresip-core",
         baresip::stays_subscribed_through_a_restart_of_the_servers,
+    ),
+    (
+        "two_linphones_over_udp_see_each_other",
+        "linphonec",
+        "linphone-cli",
+        linphone::two_over_udp_see_each_other,
+    ),
+    (
+        "two_linphones_over_tcp_see_each_other",
+        "linphonec",
+        "linphone-cli",
+        linphone::two_over_tcp_see_each_other,
+    ),
+    (
+        "linphone_shows_the_message_of_another",
+        "linphonec",
+        "linphone-cli",
+        linphone::a_message_of_one_is_shown_by_the_other,
     ),
     (
         "kamailio_serves_an_nlbs_handle",

@@ -198,6 +198,12 @@ pub fn decide(
                 if let Some(binding) = present {
                     in_order(request, binding)?;
                 }
+                if let ([contact], 1..) = (contacts.as_slice(), granted) {
+                    for left in held.iter().filter(|held| is_left(held, request, contact)) {
+                        in_order(request, left)?;
+                        plan.remove(&left.key);
+                    }
+                }
                 match (present, granted) {
                     (None, 0) => {}
                     (Some(binding), 0) => plan.remove(&binding.key),
@@ -252,6 +258,19 @@ fn is_same(binding: &Binding, contact: &Contact) -> bool {
     }
     let uris = (Uri::parse(&binding.contact), Uri::parse(&contact.uri));
     binding.contact == contact.uri || matches!(uris, (Ok(held), Ok(new)) if held.is_equal(&new))
+}
+
+/// Whether `contact` is the same device at another address, which has left `binding` without a
+/// word: one instance in one Call-ID. A phone over TCP or behind NAT that learns from its first
+/// answer how it is seen registers again like that, and logs off only the second.
+fn is_left(binding: &Binding, request: &Register, contact: &Contact) -> bool {
+    contact.reg_id.is_none()
+        && contact.instance.is_some()
+        && binding.instance == contact.instance
+        && binding.call_id == request.call_id
+        // It has no reg-id either: its key is its URI.
+        && binding.key.0 == binding.contact
+        && !is_same(binding, contact)
 }
 
 fn binding(

@@ -137,6 +137,39 @@ fn an_instance_renews_its_binding_under_another_contact() {
     assert_eq!(&*made.after[0].contact, "sip:a@new");
 }
 
+/// Linphone over TCP registers the port it listens on, learns from the answer the one it is seen
+/// with, registers that, and logs off that one only.
+#[test]
+fn a_device_that_learns_its_address_leaves_no_binding_behind() {
+    let at = |uri: &str, instance: &str, secs| Contact {
+        reg_id: None,
+        ..contact(uri, instance, Some(secs))
+    };
+    let expires = Expires::default();
+    let first = request(
+        Contacts::Some(vec![at("sip:a@h:1", "urn:uuid:1", 60)]),
+        "c",
+        20,
+    );
+    let held = decide(&first, &[], &Repeat::default(), NOW, &expires, 16).unwrap();
+    #[rustfmt::skip]
+    let table = [
+        ("another address",      vec![at("sip:a@h:2", "urn:uuid:1", 60)], "c", 21, "put sip:a@h:2 60, remove sip:a@h:1, 1 then"),
+        ("a late one",           vec![at("sip:a@h:2", "urn:uuid:1", 60)], "c", 19, "500"),
+        ("another start of it",  vec![at("sip:a@h:2", "urn:uuid:1", 60)], "d", 21, "put sip:a@h:2 60, 2 then"),
+        ("another device",       vec![at("sip:a@h:2", "urn:uuid:2", 60)], "c", 21, "put sip:a@h:2 60, 2 then"),
+        ("a device without id",  vec![at("sip:a@h:2", "", 60)],           "c", 21, "put sip:a@h:2 60, 2 then"),
+        ("a log-off elsewhere",  vec![at("sip:a@h:2", "urn:uuid:1", 0)],  "c", 21, "1 then"),
+        ("two addresses at once", vec![at("sip:a@h:1", "urn:uuid:1", 60), at("sip:a@h:2", "urn:uuid:1", 60)], "c", 21,
+         "put sip:a@h:1 60, put sip:a@h:2 60, 2 then"),
+    ];
+    for (what, contacts, call_id, cseq, expected) in table {
+        let request = request(Contacts::Some(contacts), call_id, cseq);
+        let outcome = decide(&request, &held.after, &Repeat::default(), NOW, &expires, 16);
+        assert_eq!(told(outcome), expected, "{what}");
+    }
+}
+
 #[test]
 fn one_more_than_the_bound_is_refused_and_a_refresh_at_it_is_not() {
     let present: Vec<Binding> = ["a", "b"].iter().map(|name| held(name)).collect();
