@@ -18,6 +18,8 @@ mod websocket;
 use std::path::Path;
 use std::process::ExitCode;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::stage::Stage;
 
 #[tokio::main(flavor = "current_thread")]
@@ -70,11 +72,14 @@ impl Options {
 }
 
 async fn play(options: &Options, folder: &Path) -> Result<(), String> {
+    // Before the start, so that Ctrl-C is not missed meanwhile.
+    let interrupted = signal(SignalKind::interrupt());
+    let mut interrupted = interrupted.map_err(|error| error.to_string())?;
     let mut stage = Stage::set(options.port, folder).await?;
     stage.print();
     let told = tokio::select! {
         told = tell(options, &mut stage) => told,
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        _ = interrupted.recv() => Ok(()),
     };
     stage.strike()?;
     println!("\nThe nlb and the pool have stopped.");

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use presently::config::{Listen, StorePath};
 use presently::{Config, Running, Settings, StartError};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::scene::Scene;
 
@@ -68,6 +69,9 @@ impl Options {
 
 async fn play(options: &Options, folder: &Path) -> Result<(), String> {
     let store = folder.join("pool.db");
+    // Before the start, so that Ctrl-C is not missed meanwhile.
+    let interrupted = signal(SignalKind::interrupt());
+    let mut interrupted = interrupted.map_err(|error| error.to_string())?;
     let pool = start(options.port, &store)?;
     print_pool(&pool, &store);
     if let Some(name) = &options.broken {
@@ -76,7 +80,7 @@ async fn play(options: &Options, folder: &Path) -> Result<(), String> {
     }
     let told = tokio::select! {
         told = tell(options, &pool, &store) => told,
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        _ = interrupted.recv() => Ok(()),
     };
     pool.stop().map_err(|error| error.to_string())?;
     println!("\nThe pool has stopped.");
@@ -172,7 +176,7 @@ Linphone: add an account and a contact
   server address sip:127.0.0.1:{port};transport=udp, outbound proxy on
   contact sip:alice@example.com, show presence status
 
-From another terminal
+From another terminal (`presently` is `cargo run --release -p presently --`)
   presently watch sip:alice@example.com --pool 127.0.0.1:{port} --as sip:eve@example.com
   presently publish sip:eve@example.com --pool 127.0.0.1:{port} --open --note hello
   presently status --store sqlite:{store}

@@ -180,13 +180,16 @@ impl<'a> Change<'a> {
         print_woken(before, &scene.woken().await?);
         let unwoken = self.unwoken(scene, before).await?;
         let is_told = |name: &str| self.told.iter().any(|(told, ..)| *told == name);
-        let is_missing = |name: &&str| !is_told(name) || unwoken.contains(name);
         let watchers = self.watchers.iter().copied();
-        let missing: Vec<_> = watchers.filter(is_missing).collect();
-        match (missing.as_slice(), self.answered) {
-            ([], Some(_)) => Ok(()),
-            ([], None) => Err(format!("within 2 s nobody answered {}", self.presentity)),
-            (names, _) => Err(format!("within 2 s nobody told {}", names.join(", "))),
+        let untold: Vec<_> = watchers.filter(|name| !is_told(name)).collect();
+        match (untold.as_slice(), unwoken.as_slice(), self.answered) {
+            ([], [], Some(_)) => Ok(()),
+            ([], [], None) => Err(format!("within 2 s nobody answered {}", self.presentity)),
+            ([], names, _) => Err(format!(
+                "within 2 s no datagram woke the server of {}, which only looked into the store",
+                names.join(", ")
+            )),
+            (names, ..) => Err(format!("within 2 s nobody told {}", names.join(", "))),
         }
     }
 

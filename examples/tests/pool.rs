@@ -30,8 +30,14 @@ fn the_story_fails_when_a_server_cannot_be_woken() {
     let told = play(&["--once", "--port", "0", "--break-oob", "s2"]);
     let text = text(&told);
     assert!(!told.status.success(), "{text}");
-    let failure = "FAILED: alice publishes: within 2 s nobody told bob";
-    assert!(text.contains(failure), "{text}");
+    // Its own look into the store may come within the bound or behind it.
+    let failures = [
+        "within 2 s nobody told bob",
+        "within 2 s no datagram woke the server of bob",
+    ];
+    let failed = failures.map(|failure| format!("FAILED: alice publishes: {failure}"));
+    let is_said = failed.iter().any(|failure| text.contains(failure));
+    assert!(is_said, "{text}");
 }
 
 fn play(arguments: &[&str]) -> Output {

@@ -95,6 +95,12 @@ fn what_cannot_be_drained_is_said_in_a_line() {
         let line = String::from_utf8_lossy(&output.stderr);
         assert_eq!(line, format!("presently: {said}\n"));
     }
+    let status = pool.status();
+    let mut members = status["members"].as_array().unwrap().iter();
+    assert!(
+        members.all(|row| row["state"] == "alive"),
+        "what was refused changed something: {status}"
+    );
     let missing = pool.place.path("missing.db");
     let missing = format!("sqlite:{}", missing.display());
     let output = run(["drain", "s1", "--store", &missing]);

@@ -7,6 +7,8 @@
 //!
 //! It behaves like a good phone, and with [`Quirk`]s like a bad one. All its choices follow from
 //! [`Config::seed`]: the same calls at the same times give the same bytes.
+//!
+//! At work: `cargo run -p presently-agent --example a_phone`.
 
 mod agenda;
 mod agent;

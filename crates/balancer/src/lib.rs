@@ -6,6 +6,8 @@
 //! proxy (RFC 3261 §16.11) but for bounded tables: assignments it has learnt, requests that wait
 //! for one, and requests to be repeated when their server dies. It also watches the beats of all
 //! members, ends lives that stand still, and moves their clients.
+//!
+//! At work: `cargo run -p presently-balancer --example route_a_request`.
 
 mod answer;
 mod balancer;

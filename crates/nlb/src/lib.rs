@@ -4,6 +4,8 @@
 //! presence server, and frees what it holds once the user has left. What decides is a machine
 //! without sockets or clocks; the proxy that carries the bytes is a driver beside it. Between them
 //! stand [`Entering`], [`Verdict`] and [`Traffic`].
+//!
+//! At work: `cargo run -p presently-nlb --example admit_a_user`.
 
 mod anonymous;
 mod config;

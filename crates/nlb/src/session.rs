@@ -62,6 +62,8 @@ pub(crate) struct Session {
     waiting: Vec<Waiting>,
     /// The last path that was closed from outside.
     lost: Option<Use>,
+    /// Bytes from and to the user over paths that are over.
+    moved: (u64, u64),
     notices: Notices,
     writing: Writing,
     /// What the feed says, as far as it was decided upon.
@@ -171,6 +173,7 @@ impl Session {
             paths: Vec::new(),
             waiting: Vec::new(),
             lost: None,
+            moved: (0, 0),
             notices: Notices::default(),
             writing: Writing::default(),
             presence: State::Unknown,
@@ -280,12 +283,9 @@ impl Session {
         }
     }
 
-    /// Bytes from and to the user over its paths.
+    /// Bytes from and to the user over all its paths, those that are over too.
     pub(crate) fn bytes(&self) -> (u64, u64) {
-        let moved = self.paths.iter().map(|path| path.traffic.moved());
-        moved.fold((0, 0), |(from, to), it| {
-            (from + it.from_user_bytes, to + it.to_user_bytes)
-        })
+        self.paths.iter().fold(self.moved, with_bytes_of)
     }
 
     /// Its paths, waiting ones included.
@@ -333,6 +333,15 @@ impl Path {
             closed: None,
         }
     }
+}
+
+/// What moved on the path, and before.
+fn with_bytes_of((from, to): (u64, u64), path: &Path) -> (u64, u64) {
+    let moved = path.traffic.moved();
+    (
+        from.saturating_add(moved.from_user_bytes),
+        to.saturating_add(moved.to_user_bytes),
+    )
 }
 
 /// Why the paths of a session that is released are cut.

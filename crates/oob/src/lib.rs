@@ -8,6 +8,8 @@
 //!
 //! [`Frame`] is the wire format, [`Links`] the machine with all peers of one member. Neither owns a
 //! socket or a clock. `docs/oob-wire.md` has the layout and the rules.
+//!
+//! At work: `cargo run -p presently-oob --example oob_link`.
 
 mod counters;
 mod frame;

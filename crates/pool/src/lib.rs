@@ -6,6 +6,8 @@
 //! [`Passage`] is what a balancer and a server say to each other about one SIP message, over a link
 //! that a [`Handshake`] opened; a [`FlowToken`] names the flow by which a phone is reached,
 //! and a [`ContactToken`] the client a dialog belongs to.
+//!
+//! At work: `cargo run -p presently-pool --example link_handshake`.
 
 mod assignment;
 mod flow_token;

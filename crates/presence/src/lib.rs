@@ -5,6 +5,8 @@
 //! it for, and writes what it wants done into [`Outputs`]. What each request does is a pure
 //! decision: [`registrar::decide`], [`publication::decide`], [`subscription::decide`]. What a
 //! document says is up to its [`package::EventPackage`]; third parties add their own.
+//!
+//! At work: `cargo run -p presently-presence --example compose_a_document`.
 
 mod actor;
 mod answer;

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod mistake;
 mod nlb;
 
 use std::net::SocketAddr;
@@ -7,9 +8,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use presently::Settings;
-use presently::config::{LogLevel, StorePath};
+use presently::config::{LogLevel, StorePath, host_port};
 use presently_sip::Aor;
 
+pub(crate) use self::mistake::tell;
 pub(crate) use self::nlb::{Nlb, NlbCommand, NlbStatus};
 
 /// A SIP/SIMPLE presence pool: many servers behind one SIP address.
@@ -104,7 +106,7 @@ pub(crate) struct Publish {
     #[arg(long, value_name = "TEXT")]
     pub(crate) note: Option<String>,
     /// Ends once it is published, and leaves it to expire after this time
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) expires: Option<u32>,
     #[command(flatten)]
     pub(crate) phone: PhoneArgs,
@@ -114,7 +116,7 @@ pub(crate) struct Publish {
 #[derive(Args, Debug)]
 pub(crate) struct PhoneArgs {
     /// Where the pool listens for UDP
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5060")]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5060", value_parser = host_port)]
     pub(crate) pool: SocketAddr,
     /// Who asks [default: the one it is about]
     #[arg(long = "as", value_name = "sip:ME@DOMAIN", value_parser = aor)]
@@ -186,7 +188,7 @@ pub(crate) struct Trace {
     #[arg(value_name = "AOR|CALL-ID")]
     pub(crate) of: String,
     /// The admin port of a running process, on this machine; may be given several times
-    #[arg(long, value_name = "HOST:PORT", required_unless_present = "config")]
+    #[arg(long, value_name = "HOST:PORT", required_unless_present = "config", value_parser = host_port)]
     pub(crate) admin: Vec<SocketAddr>,
     /// Takes the admin port from this configuration file
     #[arg(long, value_name = "FILE")]
@@ -267,6 +269,9 @@ The configuration file has the flags' names as keys, and two that differ:
   max_secs = 3600
   jitter_percent = 10              # a first grant is up to so much shorter
 
+  [flows]                          # no flags
+  grace_secs = 30                  # so long a phone whose connection closed counts as there
+
 SIGHUP reads the file again: domains, [expires] and log_level change at once, the rest needs a
 restart.
 
@@ -307,6 +312,8 @@ mod tests {
             "default_secs",
             "max_secs",
             "jitter_percent",
+            "[flows]",
+            "grace_secs",
         ];
         let table: [(&str, &[&str]); 8] = [
             ("nlb", &["--config", "-v", "status", "SIGHUP", "[[server]]"]),
@@ -371,6 +378,8 @@ mod tests {
             "presently serve --auth digest",
             "presently publish sip:alice@example.com",
             "presently publish sip:alice@example.com --open --closed",
+            "presently publish sip:alice@example.com --open --expires 0",
+            "presently serve --admin 9090",
             "presently watch alice",
         ];
         for line in table {

@@ -18,12 +18,13 @@ use std::time::Duration;
 
 use presently_presence::Expires;
 use presently_presence::package::Packages;
+use presently_sip::Aor;
 
 pub use self::error::ConfigError;
 pub use self::file::FileError;
 pub(crate) use self::file::{parse, read_file};
 pub(crate) use self::listen::resolve;
-pub use self::listen::{Advertise, InvalidListen, Listen};
+pub use self::listen::{Advertise, InvalidHostPort, InvalidListen, Listen, host_port};
 pub use self::oob::{InvalidOobAddress, OobAddress};
 pub use self::settings::{
     Auth, ExpiresTable, FlowsTable, InvalidStore, LogFormat, LogLevel, Role, Settings, StorePath,
@@ -84,6 +85,7 @@ impl Config {
             Role::All | Role::Balancer if settings.listen.is_empty() => default_listeners(),
             Role::All | Role::Balancer => settings.listen,
         };
+        check_domains(&settings.domains)?;
         check_listeners(&listen, settings.auth, &settings.domains)?;
         let flows = settings.flows.unwrap_or_default().check()?;
         Ok(Self {
@@ -193,6 +195,21 @@ pub(crate) fn is_name(name: &str) -> bool {
         && name.bytes().all(is_inner)
         && !name.starts_with('-')
         && !name.ends_with('-')
+}
+
+/// What no URI can hold would leave every user a stranger.
+fn check_domains(domains: &[String]) -> Result<(), ConfigError> {
+    let is_domain = |domain: &str| {
+        let has_port = domain.contains(':') && !domain.ends_with(']');
+        let user = Aor::parse(&format!("sip:user@{domain}"));
+        !has_port && user.is_ok_and(|user| user.host() == domain.to_ascii_lowercase())
+    };
+    match domains.iter().find(|domain| !is_domain(domain)) {
+        Some(domain) => Err(ConfigError::Domain {
+            domain: domain.clone(),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn check_listeners(

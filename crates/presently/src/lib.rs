@@ -5,6 +5,8 @@
 //! end: a user agent on a UDP socket. [`Reading`] looks into a store. Inside, one loop's machines
 //! are joined into a [`host::Host`], which the program drives with sockets and a clock, and the
 //! simulation with neither.
+//!
+//! At work: `cargo run --example embed_server`; `custom_event_package` adds a package of its own.
 
 mod admin;
 pub mod config;

@@ -14,7 +14,10 @@ use crate::cli::Cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return cli::tell(&error),
+    };
     match command::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

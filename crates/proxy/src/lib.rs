@@ -4,6 +4,8 @@
 //! in asks once for each user it names ([`Asked::Enter`], taken from [`Questions`]); the control
 //! loop answers with [`Proxy::tell`]. From then on the proxy carries bytes and counts them, and
 //! asks nobody.
+//!
+//! At work, with a machine that knows nobody: `cargo run -p presently-proxy --example plain_proxy`.
 
 mod ask;
 mod carried;

@@ -5,6 +5,8 @@
 //! when asked for. [`Writer`] and [`Response`] build messages; [`Edits`] describes what a proxy
 //! changes while it passes one on. [`Aor`] is the one spelling of an address of record that the
 //! whole pool agrees on.
+//!
+//! At work: `cargo run -p presently-sip --example parse_a_message`.
 
 mod aor;
 mod base32;

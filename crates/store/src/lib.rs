@@ -4,6 +4,8 @@
 //! [`Store::poll`] gives back [`Completion`]s. Rows ([`Binding`], [`Publication`],
 //! [`Subscription`], [`Document`], [`Session`]) are plain values. Back ends are features: `sqlite`
 //! (a file, or in memory for simulation). Whoever adds one runs `battery::run` (feature `battery`).
+//!
+//! At work: `cargo run -p presently-store --features sqlite --example read_a_store`.
 
 #[cfg(feature = "battery")]
 pub mod battery;

@@ -96,8 +96,9 @@ pub enum Operation {
         /// Which.
         resources: Vec<ResourceId>,
     },
-    /// Marks the member called `name` as one that is to be emptied, or as an ordinary one again.
-    /// Its clients stay until it hands them over itself. → [`Outcome::Drained`].
+    /// Marks the server called `name` as one that is to be emptied, or as an ordinary one again.
+    /// Its clients stay until it hands them over itself; a balancer has none, and is left as it is.
+    /// → [`Outcome::Drained`].
     Drain {
         /// Its name.
         name: Arc<str>,

@@ -7,6 +7,8 @@
 //!
 //! Everything a stranger can make grow has a bound in [`Limits`]; what happens there is counted in
 //! [`Counters`].
+//!
+//! At work: `cargo run -p presently-transport --example echo_options`.
 
 mod arrivals;
 mod bind;

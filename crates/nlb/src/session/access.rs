@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use presently_sip::Moment;
 
-use super::{Line, Path, Session, Waiting};
+use super::{Line, Path, Session, Waiting, with_bytes_of};
 use crate::release::{Use, idle_at};
 use crate::turn::{Shared, Turn};
 use crate::{
@@ -42,6 +42,7 @@ impl Session {
         self.waiting.retain(|it| it.entering.path != path);
         if let Some(place) = self.paths.iter().position(|it| it.id == path) {
             let path = self.paths.swap_remove(place);
+            self.moved = with_bytes_of(self.moved, &path);
             self.lost = Some(Use {
                 closed: Some(now),
                 ..path.used(turn.shared.config.signs)
@@ -87,6 +88,7 @@ impl Session {
             return;
         }
         for path in mem::take(&mut self.paths) {
+            self.moved = with_bytes_of(self.moved, &path);
             turn.cut(&self.user, path.id, CutReason::ServerGone);
             self.idle_from = turn.now.moment;
         }
@@ -190,9 +192,13 @@ impl Session {
         let config = &turn.shared.config;
         let patience = self.patience(turn.shared);
         let mut cut = Vec::new();
+        let moved = &mut self.moved;
         self.paths.retain(|path| {
             let reason = path.is_over(now, patience, config);
-            cut.extend(reason.map(|reason| (path.id, reason)));
+            if let Some(reason) = reason {
+                *moved = with_bytes_of(*moved, path);
+                cut.push((path.id, reason));
+            }
             reason.is_none()
         });
         let was_idle = cut.iter().any(|(_, reason)| *reason == CutReason::Idle);

@@ -7,7 +7,7 @@ use presently_agent::Subject;
 use presently_sip::transaction::TRANSACTION;
 
 use super::doubt::Doubt;
-use super::{Line, Session, cut_reason};
+use super::{Line, Session, cut_reason, with_bytes_of};
 use crate::turn::Turn;
 use crate::{Refusal, State, What, Why};
 
@@ -19,6 +19,7 @@ impl Session {
         }
         self.count_release(turn, why);
         for path in mem::take(&mut self.paths) {
+            self.moved = with_bytes_of(self.moved, &path);
             turn.cut(&self.user, path.id, cut_reason(why));
         }
         turn.shared.servers.free(self.id);

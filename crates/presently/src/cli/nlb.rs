@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use presently::config::LogLevel;
+use presently::config::{LogLevel, host_port};
 
 use super::NLB_HELP;
 
@@ -48,7 +48,7 @@ pub(crate) enum NlbCommand {
 #[derive(Args, Debug)]
 pub(crate) struct NlbStatus {
     /// The admin port of the running nlb [default: 127.0.0.1:9091]
-    #[arg(long, value_name = "HOST:PORT", conflicts_with = "config")]
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "config", value_parser = host_port)]
     pub(crate) admin: Option<SocketAddr>,
     /// Takes the admin port from this configuration file
     #[arg(long, value_name = "FILE")]

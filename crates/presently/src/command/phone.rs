@@ -1,6 +1,8 @@
 //! `presently watch` and `presently publish`: a phone for the command line.
 
 use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use presently::Phone;
@@ -13,14 +15,16 @@ use crate::cli::{Publish, Watch};
 /// `presently watch`.
 pub(crate) async fn watch(args: Watch) -> Result<(), Box<dyn Error>> {
     let me = args.phone.me.unwrap_or_else(|| args.presentity.clone());
-    let mut phone = Phone::open(me, args.phone.pool).await?;
+    let pool = args.phone.pool;
+    let opened = Phone::open(me, pool).await;
+    let mut phone = opened.map_err(|error| unreachable(pool, &error))?;
     phone.ask(|agent, now, out| {
         agent.subscribe(now, &args.presentity, PACKAGE, EXPIRES_SECS, &[PIDF], out)
     });
     let presentity = args.presentity.to_string();
     loop {
         let event = tokio::select! {
-            event = phone.next_event() => event?,
+            event = phone.next_event() => event.map_err(|error| unreachable(pool, &error))?,
             _ = tokio::signal::ctrl_c() => return Ok(()),
         };
         match event {
@@ -70,7 +74,9 @@ pub(crate) async fn publish(args: Publish) -> Result<(), Box<dyn Error>> {
     if me != args.presentity {
         return Err("only one's own presence can be published".into());
     }
-    let mut phone = Phone::open(me, args.phone.pool).await?;
+    let pool = args.phone.pool;
+    let opened = Phone::open(me, pool).await;
+    let mut phone = opened.map_err(|error| unreachable(pool, &error))?;
     let body = pidf(&args.presentity, args.open, args.note.as_deref());
     let expires_secs = args.expires.unwrap_or(EXPIRES_SECS);
     phone.ask(|agent, now, out| {
@@ -79,7 +85,7 @@ pub(crate) async fn publish(args: Publish) -> Result<(), Box<dyn Error>> {
     let mut is_first = true;
     loop {
         let event = tokio::select! {
-            event = phone.next_event() => event?,
+            event = phone.next_event() => event.map_err(|error| unreachable(pool, &error))?,
             _ = tokio::signal::ctrl_c() => return unpublish(phone).await,
         };
         match event {
@@ -126,6 +132,14 @@ async fn unpublish(mut phone: Phone) -> Result<(), Box<dyn Error>> {
     // A pool that is gone forgets the document when it expires.
     let _ = tokio::time::timeout(PATIENCE, answered).await;
     Ok(())
+}
+
+/// What the system says when the pool's address takes no datagram.
+fn unreachable(pool: SocketAddr, error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        return format!("no pool listens for UDP at {pool} (--pool HOST:PORT)");
+    }
+    format!("the pool at {pool} cannot be reached: {error}")
 }
 
 /// What the phone cannot mend by itself ends the command.

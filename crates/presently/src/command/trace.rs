@@ -77,6 +77,9 @@ async fn open(admin: SocketAddr, of: &str, secs: Option<u64>) -> Result<Answer, 
     if status.split(' ').nth(1) == Some("200") {
         return Ok(answer);
     }
+    if !status.starts_with("HTTP/") {
+        return Err("what listens there is no admin port".into());
+    }
     let mut reason = String::new();
     let body = answer.into_inner();
     body.take(REASON_MAX).read_to_string(&mut reason).await?;

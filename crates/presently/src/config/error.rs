@@ -14,6 +14,12 @@ pub enum ConfigError {
         /// The listener.
         listen: String,
     },
+    /// No address of record can be of it.
+    #[error("--domain {domain:?}: a domain is the part behind the @, as in example.com")]
+    Domain {
+        /// What was written.
+        domain: String,
+    },
     /// The bounds are not in order.
     #[error(
         "expires: 1 <= min_secs <= default_secs <= max_secs and jitter_percent <= 50 must hold"

@@ -141,6 +141,10 @@ mod tests {
             ),
             ("\n\nrole = \"king\"\n", "f:3: unknown variant `king`"),
             ("servers = \n", "f:1: "),
+            (
+                "servers = 2\nadmin = \"9090\"\n",
+                "f:2: an address is HOST:PORT",
+            ),
         ];
         for (text, expected) in table {
             let error = parse::<Settings>("f", text).unwrap_err().to_string();

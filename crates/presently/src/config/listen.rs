@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 
 use presently_sip::Protocol;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 /// Where phones reach a balancer, and what they are told about it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
@@ -32,7 +33,7 @@ pub struct Advertise {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum InvalidListen {
     /// What is advertised is no host and port.
-    #[error("advertise is a host or host:port")]
+    #[error("advertise is HOST or HOST:PORT, and no wildcard: phones are told it")]
     Advertise,
     /// The address is no host and port, or its host has no address.
     #[error("a listener is udp:HOST:PORT or tcp:HOST:PORT, with a host of this machine")]
@@ -93,30 +94,52 @@ impl FromStr for Advertise {
     type Err = InvalidListen;
 
     fn from_str(text: &str) -> Result<Self, InvalidListen> {
-        // An IPv6 address has colons of its own, and brackets only in front of a port.
-        if let Ok(ip) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
-            return Ok(Self {
-                host: ip.to_string(),
-                port: None,
-            });
-        }
+        let bare = |host: &str| host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
         let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) => {
+            // An IPv6 address has colons of its own, and brackets only in front of a port.
+            Some((host, port)) if bare(text).is_none() => {
                 let port = port.parse().map_err(|_| InvalidListen::Advertise)?;
                 (host, Some(port))
             }
-            None => (text, None),
+            _ => (text, None),
         };
-        let host = host.trim_matches(['[', ']']);
-        let is_host = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b':');
-        if host.is_empty() || port == Some(0) || !host.bytes().all(is_host) {
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+        let ip = bare(host);
+        let is_place = match ip {
+            // A wildcard is no place to send anything to.
+            Some(ip) => !ip.is_unspecified(),
+            None => !host.is_empty() && host.bytes().all(is_word),
+        };
+        if !is_place || port == Some(0) {
             return Err(InvalidListen::Advertise);
         }
         Ok(Self {
-            host: host.to_owned(),
+            host: ip.map_or_else(|| host.to_owned(), |ip| ip.to_string()),
             port,
         })
     }
+}
+
+/// The text is no address, or its host has none.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("an address is HOST:PORT, as in 127.0.0.1:9090, with a host that has an address")]
+pub struct InvalidHostPort;
+
+/// The address that `HOST:PORT` means; a name is looked up at once.
+///
+/// # Errors
+///
+/// The text is something else, or nobody knows the host.
+pub fn host_port(text: &str) -> Result<SocketAddr, InvalidHostPort> {
+    resolve(text).ok_or(InvalidHostPort)
+}
+
+/// As [`host_port`], of a key of the file.
+pub(super) fn host_port_of_key<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    host_port(&text).map(Some).map_err(D::Error::custom)
 }
 
 /// The first address of `text`, which is an address and port or a name and port.
@@ -188,6 +211,18 @@ mod tests {
             ("udp:127.0.0.1:5060,advertise=", InvalidListen::Advertise),
             ("udp:127.0.0.1:5060,advertise=h:0", InvalidListen::Advertise),
             ("udp:127.0.0.1:5060,advertise=a b", InvalidListen::Advertise),
+            (
+                "udp:0.0.0.0:5060,advertise=0.0.0.0",
+                InvalidListen::Advertise,
+            ),
+            (
+                "udp:[::]:5060,advertise=[::]:5060",
+                InvalidListen::Advertise,
+            ),
+            (
+                "udp:127.0.0.1:5060,advertise=a:b:1",
+                InvalidListen::Advertise,
+            ),
         ];
         for (text, expected) in table {
             assert_eq!(text.parse::<Listen>(), Err(expected), "{text}");

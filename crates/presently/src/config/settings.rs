@@ -10,7 +10,8 @@ use clap::{Args, ValueEnum};
 use presently_presence::Expires;
 use serde::Deserialize;
 
-use super::{ConfigError, Listen, OobAddress};
+use super::listen::host_port_of_key;
+use super::{ConfigError, Listen, OobAddress, host_port};
 
 /// Settings as they were given; what is absent has its default in [`super::Config`].
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
@@ -35,7 +36,8 @@ pub struct Settings {
     #[arg(long, value_name = "sqlite:PATH")]
     pub store: Option<StorePath>,
     /// Serves /metrics, /healthz, /readyz and, on loopback, /trace over HTTP; off by default
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_port)]
+    #[serde(deserialize_with = "host_port_of_key")]
     pub admin: Option<SocketAddr>,
     /// Who may log on. Demanded to listen beyond loopback, because nobody is asked for a password
     /// yet
@@ -54,7 +56,8 @@ pub struct Settings {
     #[arg(long, value_name = "HOST:PORT[,advertise=HOST:PORT]")]
     pub oob: Option<OobAddress>,
     /// Where balancers reach the server; for `--role server` [default: 127.0.0.1 and any free port]
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_port)]
+    #[serde(deserialize_with = "host_port_of_key")]
     pub sip: Option<SocketAddr>,
     /// The server's share of the clients relative to other servers; for `--role server` [default:
     /// 1]

@@ -151,6 +151,34 @@ fn what_does_not_fit_together_is_refused() {
 }
 
 #[test]
+fn a_domain_that_no_address_can_be_of_is_refused() {
+    let table = [
+        ("example.com", true),
+        ("Example.COM", true),
+        ("192.0.2.1", true),
+        ("[2001:db8::1]", true),
+        ("", false),
+        ("exa mple.com", false),
+        ("sip:example.com", false),
+        ("alice@example.com", false),
+        ("example.com:5060", false),
+        ("example.com;transport=tcp", false),
+        ("b\u{fc}cher.example", false),
+    ];
+    for (domain, is_taken) in table {
+        let settings = Settings {
+            domains: vec![domain.to_owned()],
+            ..Settings::default()
+        };
+        let expected = ConfigError::Domain {
+            domain: domain.to_owned(),
+        };
+        let refused = Config::new(settings).err();
+        assert_eq!(refused, (!is_taken).then_some(expected), "{domain}");
+    }
+}
+
+#[test]
 fn a_process_of_one_role_has_one_member() {
     let settings = Settings {
         role: Some(Role::Server),

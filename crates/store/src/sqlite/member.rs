@@ -1,6 +1,6 @@
 //! Members: joining, beating, leaving; and what a beat clears away.
 
-use presently_pool::{Incarnation, Member, MemberId, MemberState, Membership};
+use presently_pool::{Incarnation, Member, MemberId, MemberState, Membership, Role};
 use presently_sip::WallTime;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -116,8 +116,8 @@ pub(super) fn drain(
 ) -> Result<Outcome, Failure> {
     batch
         .connection
-        .prepare_cached("UPDATE members SET draining = ?2 WHERE name = ?1")?
-        .execute(params![name, is_draining])?;
+        .prepare_cached("UPDATE members SET draining = ?2 WHERE name = ?1 AND role = ?3")?
+        .execute(params![name, is_draining, text::role(Role::Server)])?;
     batch.read_members()?;
     let member = batch.members().iter().find(|member| *member.name == *name);
     Ok(Outcome::Drained(member.cloned()))

@@ -121,6 +121,12 @@ fn what_moves_on_a_path_is_seen() {
     assert_eq!((sight.from_user_bytes, sight.to_user_bytes), (10, 20));
     assert_eq!(sight.paths, 1);
     assert_eq!(sight.stage, crate::Stage::Serving);
+    world.leave(path);
+    let path = world.serve(AL);
+    world.send(path);
+    let sight = world.nlb.sessions().next().unwrap();
+    let bytes = (sight.from_user_bytes, sight.to_user_bytes);
+    assert_eq!(bytes, (20, 20), "of paths that are over too");
 }
 
 // S5
