@@ -118,7 +118,7 @@ impl Server {
         let Renewal { formers, flow } = renewal;
         for place in self.subscriptions_of(slot) {
             let live = self.notifier.get(place);
-            let Some(live) = live.filter(|live| !live.row.is_proxied) else {
+            let Some(live) = live.filter(|live| !live.row.common.is_proxied) else {
                 continue;
             };
             if formers.contains(&live.row.flow) {
@@ -154,7 +154,7 @@ impl Server {
                 && binding.flow != live.row.flow
                 && self.reach.balancer(&binding.flow).is_some()
         });
-        if let Some(flow) = renewal::flow_of(&live.row, reached) {
+        if let Some(flow) = renewal::flow_of(&live.row.common, reached) {
             self.with_bench(now, out, |notifier, bench| {
                 notifier.renew(place, flow, bench);
             });
