@@ -25,7 +25,7 @@ use presently_store::{Document, Subscription};
 use slab::Slab;
 
 use self::in_flight::Unanswered;
-pub(crate) use self::kept::{Common, Kept};
+pub(crate) use self::kept::Kept;
 use self::live::find;
 pub(crate) use self::live::{Ending, Entrance, Live};
 pub(crate) use self::owing::Owing;
@@ -167,6 +167,13 @@ impl Notifier {
             return;
         };
         live.expires = expires;
+        if let Some(sent) = self.unanswered.get_mut(live.in_flight)
+            && live.row.remote_target() != row.remote_target()
+        {
+            // The same bytes go again.
+            sent.target
+                .get_or_insert_with(|| live.row.remote_target().into());
+        }
         let former = std::mem::replace(&mut live.row, row).flow;
         // A flow that is gone does not come back; another is a way to the phone.
         live.is_cut &= live.row.flow == former;

@@ -5,7 +5,7 @@ use presently_pool::FlowToken;
 use presently_sip::Uri;
 use presently_store::Binding;
 
-use crate::notifier::Common;
+use crate::notifier::Kept;
 
 /// A phone that registered over another flow than before.
 #[derive(Clone, Debug)]
@@ -39,13 +39,13 @@ impl Renewal {
 /// The flow of the one binding that is surely of the phone that subscribed: its Contact is the
 /// subscription's target, or is it but for the port, which changes with each connection.
 pub(crate) fn flow_of<'a>(
-    phone: &Common,
+    row: &Kept,
     bindings: impl Iterator<Item = &'a Binding> + Clone,
 ) -> Option<FlowToken> {
-    if phone.is_proxied {
+    if row.common.is_proxied {
         return None;
     }
-    let target = Uri::parse(&phone.remote_target).ok()?;
+    let target = Uri::parse(row.remote_target()).ok()?;
     let direct = bindings.filter(|binding| binding.path.is_empty());
     let fits = |binding: &Binding, port_counts: bool| {
         Uri::parse(&binding.contact).is_ok_and(|contact| {

@@ -99,7 +99,7 @@ impl Load {
 
     /// Writes and sends an entity's request.
     fn send(&mut self, entity: usize) {
-        let socket = self.socket_of(entity);
+        let socket = entity % self.network.ports.len();
         let operation = &mut self.operations[entity];
         operation.number += 1;
         operation.request.clear();
@@ -124,17 +124,6 @@ impl Load {
         self.network.send(socket, request);
         let due = clock() + FIRST_REPEAT.as_nanos() as u64;
         self.timers.push(Reverse((due, entity, from.number)));
-    }
-
-    /// The socket of an entity's phone: all subscriptions of one watcher have one.
-    fn socket_of(&self, entity: usize) -> usize {
-        let phone = match self.kind {
-            Kind::Publish | Kind::Register => entity,
-            Kind::Resubscribe | Kind::Subscribe | Kind::Unsubscribe => {
-                self.writing.watcher(entity).1
-            }
-        };
-        phone % self.network.ports.len()
     }
 
     /// Waits for what arrives, `until` at the longest, and takes it.
@@ -171,7 +160,6 @@ impl Load {
                 return;
             }
             self.timers.pop();
-            let socket = self.socket_of(entity);
             let operation = match self.operations.get_mut(entity) {
                 Some(operation) if operation.is_active && operation.number == number => operation,
                 _ => continue,
@@ -184,6 +172,7 @@ impl Load {
             if !operation.is_answered {
                 operation.repeats += 1;
                 self.tally.repeated += 1;
+                let socket = entity % self.network.ports.len();
                 self.network.send(socket, &operation.request);
             }
             let pause = (FIRST_REPEAT * (1 << operation.repeats.min(3))).as_nanos() as u64;

@@ -28,7 +28,7 @@ impl Writing {
     /// The watcher of a subscription. A set of `subscribers` watchers watches twenty presentities,
     /// so that none has more than a phone's worth of lamps; or each user is watched by those that
     /// follow.
-    pub(crate) fn watcher(&self, subscription: usize) -> (char, usize) {
+    fn watcher(&self, subscription: usize) -> (char, usize) {
         let (presentity, place) = (
             subscription / self.subscribers,
             subscription % self.subscribers,

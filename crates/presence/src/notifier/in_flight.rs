@@ -15,7 +15,8 @@ pub(crate) struct InFlight {
     pub(crate) cseq: u32,
     /// The random part of the branch.
     pub(crate) key: u32,
-    pub(crate) target: Arc<str>,
+    /// Where it went, once the row says otherwise.
+    pub(crate) target: Option<Box<str>>,
     pub(crate) date: WallTime,
     /// Seconds left when it was first sent; `None` says terminated.
     pub(crate) expires_secs: Option<u32>,

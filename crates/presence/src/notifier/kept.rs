@@ -18,10 +18,10 @@ use crate::actor::Actor;
 pub(crate) struct Kept {
     pub(crate) common: Arc<Common>,
     /// The texts of this dialog, one after the other: Call-ID, our tag, the subscriber's, our URI,
-    /// the event's `id`.
+    /// the subscriber's Contact (some phones have one for each dialog), the event's `id`.
     texts: Box<str>,
     /// Where each of them but the last ends.
-    ends: [u32; 4],
+    ends: [u32; 5],
     pub(crate) flow: FlowToken,
     pub(crate) owed: bool,
     pub(crate) cseq_base: u32,
@@ -41,7 +41,6 @@ pub(crate) struct Common {
     pub(crate) package: PackageName,
     pub(crate) remote_uri: Arc<str>,
     pub(crate) local_target: Arc<str>,
-    pub(crate) remote_target: Arc<str>,
     pub(crate) route_set: Vec<Arc<str>>,
     pub(crate) is_proxied: bool,
     pub(crate) accept: Arc<str>,
@@ -49,17 +48,18 @@ pub(crate) struct Common {
 
 impl Kept {
     /// Packs `row`; what one of `kin` says as well is taken from it.
-    pub(super) fn new<'a>(row: Subscription, mut kin: impl Iterator<Item = &'a Self>) -> Self {
+    pub(crate) fn new<'a>(row: Subscription, mut kin: impl Iterator<Item = &'a Self>) -> Self {
         let dialog = &row.dialog;
-        let own: [&str; 5] = [
+        let own: [&str; 6] = [
             &dialog.call_id,
             &dialog.local_tag,
             &dialog.remote_tag,
             &row.local_uri,
+            &row.remote_target,
             &row.event_id,
         ];
         let mut end = 0;
-        let ends = [own[0], own[1], own[2], own[3]].map(|text| {
+        let ends = [own[0], own[1], own[2], own[3], own[4]].map(|text| {
             end += u32::try_from(text.len()).expect("a text of a message is short");
             end
         });
@@ -68,7 +68,6 @@ impl Kept {
             package: row.resource.package,
             remote_uri: row.remote_uri,
             local_target: row.local_target,
-            remote_target: row.remote_target,
             route_set: row.route_set,
             is_proxied: row.is_proxied,
             accept: row.accept,
@@ -105,7 +104,7 @@ impl Kept {
             local_uri: self.local_uri().into(),
             remote_uri: common.remote_uri.clone(),
             local_target: common.local_target.clone(),
-            remote_target: common.remote_target.clone(),
+            remote_target: self.remote_target().into(),
             route_set: common.route_set.clone(),
             is_proxied: common.is_proxied,
             flow: self.flow,
@@ -157,8 +156,12 @@ impl Kept {
         self.text(self.ends[2], self.ends[3])
     }
 
+    pub(crate) fn remote_target(&self) -> &str {
+        self.text(self.ends[3], self.ends[4])
+    }
+
     pub(crate) fn event_id(&self) -> &str {
-        let start = usize::try_from(self.ends[3]).ok();
+        let start = usize::try_from(self.ends[4]).ok();
         start
             .and_then(|start| self.texts.get(start..))
             .unwrap_or_default()

@@ -235,7 +235,7 @@ impl Live {
     /// Where the first hop of the route set is, or the target without one.
     fn hop_address(&self) -> Option<(IpAddr, Option<u16>)> {
         let hop = self.row.common.route_set.first();
-        let hop = NameAddr::parse(hop.unwrap_or(&self.row.common.remote_target))?;
+        let hop = NameAddr::parse(hop.map_or(self.row.remote_target(), |hop| hop))?;
         let uri = Uri::parse(hop.uri).ok()?;
         Some((uri.host.address()?, uri.port))
     }

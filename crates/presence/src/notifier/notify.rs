@@ -36,7 +36,7 @@ pub(super) fn send(
         transaction: ClientTransaction::new(now.moment, protocol),
         cseq: live.cseq(live.n),
         key: bench.random.next_u32(),
-        target: live.row.common.remote_target.clone(),
+        target: None,
         date: now.wall,
         expires_secs: match live.ending {
             Some(_) => None,
@@ -124,12 +124,13 @@ pub(super) fn give_up(
 fn write(slot: SubscriptionSlot, live: &Live, sent: &InFlight, bench: &mut Bench<'_>) -> Bytes {
     let (row, common) = (&live.row, &live.row.common);
     let strict = live.strict_hop();
+    let target = sent.target.as_deref().unwrap_or(row.remote_target());
     let out = &mut bench.out.text;
     put(
         out,
         &[
             b"NOTIFY ",
-            strict.unwrap_or(&sent.target).as_bytes(),
+            strict.unwrap_or(target).as_bytes(),
             b" SIP/2.0\r\nVia: SIP/2.0/",
         ],
     );
@@ -154,7 +155,7 @@ fn write(slot: SubscriptionSlot, live: &Live, sent: &InFlight, bench: &mut Bench
         put(out, &[b"Route: ", route.as_bytes(), b"\r\n"]);
     }
     if strict.is_some() {
-        put(out, &[b"Route: <", sent.target.as_bytes(), b">\r\n"]);
+        put(out, &[b"Route: <", target.as_bytes(), b">\r\n"]);
     }
     put(
         out,

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use presently_pool::{MemberId, PackageName};
-use presently_sip::{Flow, Protocol, WallTime};
-use presently_store::{BindingKey, Repeat};
+use presently_pool::{MemberId, PackageName, ResourceId};
+use presently_sip::{Aor, Flow, Protocol, WallTime};
+use presently_store::{BindingKey, DialogId, Repeat, Subscription, SubscriptionState};
 
 use super::*;
 
@@ -36,16 +36,38 @@ fn binding(contact: &str, call_id: &str, instance: &str, slot: u32) -> Binding {
     }
 }
 
-fn phone(target: &str) -> Common {
-    Common {
-        package: PackageName::new("presence"),
+fn row(target: &str) -> Subscription {
+    Subscription {
+        resource: ResourceId {
+            aor: Aor::parse("sip:alice@example.test").unwrap(),
+            package: PackageName::new("presence"),
+        },
+        dialog: DialogId {
+            call_id: "c".into(),
+            local_tag: "ours".into(),
+            remote_tag: "theirs".into(),
+        },
+        event_id: "".into(),
+        local_uri: "".into(),
         remote_uri: "".into(),
         local_target: "".into(),
         remote_target: target.into(),
         route_set: Vec::new(),
         is_proxied: false,
+        flow: flow(0),
+        remote_cseq: 1,
+        cseq_base: 1,
+        cseq_activation: 1,
+        state: SubscriptionState::Active,
         accept: "".into(),
+        expires_at: WallTime(0),
+        owed: false,
+        repeat: Repeat::default(),
     }
+}
+
+fn kept(row: Subscription) -> Kept {
+    Kept::new(row, std::iter::empty())
 }
 
 #[test]
@@ -85,10 +107,10 @@ fn a_subscription_is_a_phones_whose_contact_it_names() {
         ("sip:a@h:1", &[], None),
     ];
     for (target, bindings, expected) in table {
-        let found = flow_of(&phone(target), bindings.iter());
+        let found = flow_of(&kept(row(target)), bindings.iter());
         assert_eq!(found, expected.map(flow), "{target}");
     }
-    let mut proxied = phone("sip:a@h:1");
+    let mut proxied = row("sip:a@h:1");
     proxied.is_proxied = true;
-    assert_eq!(flow_of(&proxied, two.iter()), None);
+    assert_eq!(flow_of(&kept(proxied), two.iter()), None);
 }

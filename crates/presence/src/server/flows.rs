@@ -154,7 +154,7 @@ impl Server {
                 && binding.flow != live.row.flow
                 && self.reach.balancer(&binding.flow).is_some()
         });
-        if let Some(flow) = renewal::flow_of(&live.row.common, reached) {
+        if let Some(flow) = renewal::flow_of(&live.row, reached) {
             self.with_bench(now, out, |notifier, bench| {
                 notifier.renew(place, flow, bench);
             });
