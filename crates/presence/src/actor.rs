@@ -35,8 +35,9 @@ pub(crate) struct Actor {
     /// While nothing of it is in memory: the round of the oldest thing its subscriptions may be
     /// owed.
     pub(crate) absent: Option<Round>,
-    /// Requests in order of arrival, bounded by the configuration.
-    pub(crate) queue: VecDeque<Held>,
+    /// Requests in order of arrival, bounded by the configuration. Boxed: the queue keeps its room,
+    /// and a request takes more than all else of a client.
+    pub(crate) queue: VecDeque<Box<Held>>,
     pub(crate) bindings: Vec<Binding>,
     pub(crate) publications: Vec<Publication>,
     /// The client's own documents, as last committed.

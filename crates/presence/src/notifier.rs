@@ -6,7 +6,7 @@
 //! answered, or when it has ended; while one is unanswered newer versions collapse into the next.
 
 mod in_flight;
-mod kin;
+mod kept;
 mod live;
 mod notify;
 mod on_flow;
@@ -24,6 +24,9 @@ use presently_sip::{Moment, Now, Wheel};
 use presently_store::{Document, Subscription};
 use slab::Slab;
 
+use self::in_flight::Unanswered;
+pub(crate) use self::kept::Kept;
+use self::live::find;
 pub(crate) use self::live::{Ending, Entrance, Live};
 pub(crate) use self::owing::Owing;
 pub(crate) use self::resource::{Reading, Resource};
@@ -42,6 +45,10 @@ impl SubscriptionSlot {
     /// The place that the table gave.
     fn of(key: usize) -> Self {
         Self(u32::try_from(key).expect("fewer than 2^32 subscriptions"))
+    }
+
+    fn key(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 }
 
@@ -79,6 +86,7 @@ pub(crate) struct Bench<'a> {
 pub(crate) struct Notifier {
     // Boxed: the slab doubles, and half of it would be empty.
     live: Slab<Box<Live>>,
+    unanswered: Unanswered,
     resources: Slab<Resource>,
     by_resource: HashMap<ResourceId, usize, RandomState>,
     generation: u32,
@@ -105,11 +113,13 @@ impl Notifier {
         let place = self.resource_of(&row.resource);
         self.generation = self.generation.wrapping_add(1);
         let expires = deadline(bench.now, &row);
+        let owner = actor.and_then(|actor| bench.actors.get(actor));
+        let row = Kept::new(row, kept::kin(&self.live, owner));
         let key = self.live.insert(Box::new(Live {
             actor,
             activation,
             n: 0,
-            resource: place,
+            resource: u32::try_from(place).expect("one a subscription, of fewer than 2^32"),
             sent: if is_told { floor } else { Version::default() },
             floor,
             is_forced: !is_told,
@@ -143,18 +153,31 @@ impl Notifier {
     pub(crate) fn replace(
         &mut self,
         slot: SubscriptionSlot,
-        mut row: Subscription,
+        row: Subscription,
         bench: &mut Bench<'_>,
     ) {
-        let Some(live) = self.get_mut(slot) else {
+        let expires = deadline(bench.now, &row);
+        let Some(held) = self.get(slot) else {
             return;
         };
-        kin::share(&mut row, &live.row);
-        live.expires = deadline(bench.now, &row);
+        let owner = held.actor.and_then(|actor| bench.actors.get(actor));
+        let kin = std::iter::once(&held.row).chain(kept::kin(&self.live, owner));
+        let row = Kept::new(row, kin);
+        let Some(live) = find(&mut self.live, slot) else {
+            return;
+        };
+        live.expires = expires;
+        if let Some(sent) = self.unanswered.get_mut(live.in_flight)
+            && live.row.remote_target() != row.remote_target()
+        {
+            // The same bytes go again.
+            sent.target
+                .get_or_insert_with(|| live.row.remote_target().into());
+        }
         let former = std::mem::replace(&mut live.row, row).flow;
         // A flow that is gone does not come back; another is a way to the phone.
         live.is_cut &= live.row.flow == former;
-        notify::follow(slot, live, former, bench);
+        notify::follow(slot, live, former, &mut self.unanswered, bench);
         live.n = 0;
         let settles = live.row.owed;
         live.is_frozen = false;
@@ -200,21 +223,19 @@ impl Notifier {
     /// Forgets a subscription at once, without a word to the subscriber.
     pub(crate) fn forget(&mut self, slot: SubscriptionSlot, wheel: &mut Wheel<Timer>) {
         self.settle(slot);
-        let Some(live) = usize::try_from(slot.0)
-            .ok()
-            .and_then(|key| self.live.try_remove(key))
-        else {
+        let Some(mut live) = self.live.try_remove(slot.key()) else {
             return;
         };
+        self.unanswered.take(&mut live.in_flight);
         if let Some((_, timer)) = live.timer {
             wheel.cancel(timer);
         }
-        let Some(resource) = self.resources.get_mut(live.resource) else {
+        let Some(resource) = self.resources.get_mut(live.resource_key()) else {
             return;
         };
         resource.watchers.retain(|watcher| *watcher != slot);
         if resource.watchers.is_empty() {
-            let mut resource = self.resources.remove(live.resource);
+            let mut resource = self.resources.remove(live.resource_key());
             resource.settle(Reading::Done, &mut self.settling);
             self.by_resource.remove(&resource.id);
         }
@@ -255,18 +276,15 @@ impl Notifier {
 
     /// Sends the next NOTIFY of a subscription if one is due and may go.
     pub(crate) fn advance(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) {
-        let Some(live) = usize::try_from(slot.0)
-            .ok()
-            .and_then(|key| self.live.get_mut(key))
-        else {
+        let Some(live) = find(&mut self.live, slot) else {
             return;
         };
-        let Some(resource) = self.resources.get_mut(live.resource) else {
+        let Some(resource) = self.resources.get_mut(live.resource_key()) else {
             return;
         };
         let is_reached = live.way(bench.reach).is_some();
         if !bench.is_mute && is_reached && live.may_notify(resource, bench.now.moment) {
-            notify::send(slot, live, resource, bench);
+            notify::send(slot, live, resource, &mut self.unanswered, bench);
         }
         self.arm(slot, bench);
     }
@@ -280,18 +298,14 @@ impl Notifier {
     ) -> Wish {
         let slot = SubscriptionSlot(branch.slot);
         let now = bench.now.moment;
-        let Some(live) = self
-            .get_mut(slot)
-            .filter(|live| live.generation == branch.generation)
+        let Some(live) =
+            find(&mut self.live, slot).filter(|live| live.generation == branch.generation)
         else {
             bench.counters.responses_unmatched += 1;
             return Wish::Nothing;
         };
-        let Some(in_flight) = live
-            .in_flight
-            .as_mut()
-            .filter(|sent| sent.key == branch.key)
-        else {
+        let in_flight = self.unanswered.get_mut(live.in_flight);
+        let Some(in_flight) = in_flight.filter(|sent| sent.key == branch.key) else {
             bench.counters.responses_unmatched += 1;
             return Wish::Nothing;
         };
@@ -307,7 +321,7 @@ impl Notifier {
             .counters
             .notify_ended(status, bench.now.wall.since(in_flight.date));
         let was_repeated = in_flight.transaction.is_repeated();
-        live.in_flight = None;
+        self.unanswered.take(&mut live.in_flight);
         live.timeouts = 0;
         if was_last {
             self.forget(slot, bench.wheel);
@@ -332,7 +346,7 @@ impl Notifier {
     /// A subscription's timer fired.
     pub(crate) fn handle_timeout(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) -> Wish {
         let now = bench.now.moment;
-        let Some(live) = self.get_mut(slot) else {
+        let Some(live) = find(&mut self.live, slot) else {
             return Wish::Nothing;
         };
         live.timer = None;
@@ -349,7 +363,7 @@ impl Notifier {
             }
             return Wish::Remove(slot, actor);
         }
-        let action = match &mut live.in_flight {
+        let action = match self.unanswered.get_mut(live.in_flight) {
             Some(sent)
                 if sent
                     .transaction
@@ -365,7 +379,7 @@ impl Notifier {
             Action::Resend if bench.is_mute => {}
             Action::Resend => {
                 bench.counters.notifies_resent += 1;
-                notify::resend(slot, live, bench);
+                notify::resend(slot, live, &self.unanswered, bench);
             }
             Action::TimedOut | Action::Unreachable => return self.on_unanswered(slot, bench),
             Action::Answered | Action::Nothing => {}
@@ -378,12 +392,13 @@ impl Notifier {
     /// it is tried again after a pause, and given up after some in a row (RFC 6665 §4.2.2 lets
     /// policy decide).
     fn on_unanswered(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) -> Wish {
-        let Some(live) = self.get_mut(slot) else {
+        let Some(live) = find(&mut self.live, slot) else {
             return Wish::Nothing;
         };
         let is_reached = live.way(bench.reach).is_some();
         bench.counters.notifies_timed_out += u64::from(is_reached);
-        let was_last = live.in_flight.take().is_some_and(|sent| sent.is_last);
+        let sent = self.unanswered.take(&mut live.in_flight);
+        let was_last = sent.is_some_and(|sent| sent.is_last);
         if bench.is_mute || !(is_reached || was_last) {
             // It was not repeated as it should have been: that says nothing about the phone.
             live.is_forced = true;
@@ -411,27 +426,27 @@ impl Notifier {
 
     /// The subscriber is gone: the row is to be removed, and nothing more is sent.
     fn give_up(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) -> Wish {
-        let Some(live) = self.get_mut(slot) else {
+        let Some(live) = find(&mut self.live, slot) else {
             return Wish::Nothing;
         };
         let Some(actor) = live.actor else {
             self.forget(slot, bench.wheel);
             return Wish::Nothing;
         };
-        crate::events::given_up(&live.row.resource, &live.row.dialog.call_id);
         live.ending = Some(Ending::Gone);
         live.is_frozen = true;
+        if let Some(resource) = self.resources.get(live.resource_key()) {
+            crate::events::given_up(&resource.id, live.row.call_id());
+        }
         Wish::Remove(slot, actor)
     }
 
     pub(crate) fn get(&self, slot: SubscriptionSlot) -> Option<&Live> {
-        let live = self.live.get(usize::try_from(slot.0).ok()?);
-        live.map(|live| &**live)
+        self.live.get(slot.key()).map(|live| &**live)
     }
 
     pub(crate) fn get_mut(&mut self, slot: SubscriptionSlot) -> Option<&mut Live> {
-        let live = self.live.get_mut(usize::try_from(slot.0).ok()?);
-        live.map(|live| &mut **live)
+        find(&mut self.live, slot)
     }
 
     /// How many subscriptions are held.
@@ -442,18 +457,17 @@ impl Notifier {
     /// Arms the one timer of a subscription for the earliest thing it waits for. A timer that is
     /// early enough is left alone: it fires, finds nothing due, and arms itself again.
     fn arm(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) {
-        let Some(live) = usize::try_from(slot.0)
-            .ok()
-            .and_then(|key| self.live.get_mut(key))
-        else {
+        let Some(live) = find(&mut self.live, slot) else {
             return;
         };
         let is_behind = self
             .resources
-            .get(live.resource)
+            .get(live.resource_key())
             .is_some_and(|resource| live.is_due(resource));
         let may_speak = !bench.is_mute && live.way(bench.reach).is_some();
-        let due = live.next_timeout(is_behind && may_speak);
+        let sent = self.unanswered.get(live.in_flight);
+        let repeat = sent.and_then(|sent| sent.transaction.poll_timeout());
+        let due = live.next_timeout(repeat, is_behind && may_speak);
         match live.timer {
             Some((armed, _)) if armed <= due => return,
             Some((_, timer)) => drop(bench.wheel.cancel(timer)),

@@ -20,7 +20,7 @@ use crate::renewal::Renewal;
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     /// The request that is answered then; `None` for expiries and releases.
-    pub(crate) held: Option<Held>,
+    pub(crate) held: Option<Box<Held>>,
     /// The answer's own part.
     pub(crate) repeat: Repeat,
     /// All bindings afterwards.

@@ -3,7 +3,9 @@
 
 use presently_pool::FlowToken;
 use presently_sip::Uri;
-use presently_store::{Binding, Subscription};
+use presently_store::Binding;
+
+use crate::notifier::Kept;
 
 /// A phone that registered over another flow than before.
 #[derive(Clone, Debug)]
@@ -37,13 +39,13 @@ impl Renewal {
 /// The flow of the one binding that is surely of the phone that subscribed: its Contact is the
 /// subscription's target, or is it but for the port, which changes with each connection.
 pub(crate) fn flow_of<'a>(
-    row: &Subscription,
+    row: &Kept,
     bindings: impl Iterator<Item = &'a Binding> + Clone,
 ) -> Option<FlowToken> {
-    if row.is_proxied {
+    if row.common.is_proxied {
         return None;
     }
-    let target = Uri::parse(&row.remote_target).ok()?;
+    let target = Uri::parse(row.remote_target()).ok()?;
     let direct = bindings.filter(|binding| binding.path.is_empty());
     let fits = |binding: &Binding, port_counts: bool| {
         Uri::parse(&binding.contact).is_ok_and(|contact| {

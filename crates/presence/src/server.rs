@@ -11,6 +11,7 @@ mod lifetime;
 mod look;
 mod mute;
 mod relay;
+mod repeated;
 mod request;
 mod sweep;
 
@@ -22,7 +23,7 @@ use foldhash::fast::RandomState;
 use presently_pool::{
     ClientId, Epoch, Kind, MemberId, Membership, Passage, ResourceId, Version, Wake,
 };
-use presently_sip::transaction::{Answered, Arrival, TRYING_AFTER, TransactionKey};
+use presently_sip::transaction::{Answered, TransactionKey};
 use presently_sip::{Aor, Edits, MacKey, Message, Moment, Name, Now, Wheel};
 use presently_store::{Completion, Document, Operation, RequestKey, Ticket};
 use slab::Slab;
@@ -162,7 +163,7 @@ impl Server {
             return;
         }
         let keys = (transaction, RequestKey(request));
-        let held = Held::new(now.moment, passage, keys, message, edits);
+        let held = Box::new(Held::new(now.moment, passage, keys, message, edits));
         let round = self.notifier.settling.round_of(passage.epoch);
         let slot = self.actor_of((*client, passage.epoch), aor, round, out);
         let Some(actor) = self.actors.get_mut(slot) else {
@@ -312,41 +313,6 @@ impl Server {
         self.config.expires = expires;
     }
 
-    /// Whether a request is the first of its kind; a repeat is answered or absorbed here
-    /// (RFC 3261 §17.2.2), and a slow one gets 100, over UDP not before Timer E reaches T2 (RFC
-    /// 4320 §4.1).
-    fn is_new(
-        &mut self,
-        now: Moment,
-        passage: &Passage,
-        (message, edits): (&Message<'_>, &Edits<'_>),
-        transaction: TransactionKey,
-        out: &mut Outputs,
-    ) -> bool {
-        let is_mute = self.is_mute(now);
-        match self.transactions.arrive(now, transaction) {
-            Arrival::New => true,
-            Arrival::Repeated(answer) => {
-                self.counters.requests_repeated += 1;
-                if !is_mute {
-                    let start = out.text.len();
-                    out.text.extend_from_slice(answer);
-                    send(passage, start, out);
-                }
-                false
-            }
-            Arrival::InProgress { since } => {
-                self.counters.requests_repeated += 1;
-                if now.since(since) >= TRYING_AFTER {
-                    let start = out.text.len();
-                    presently_sip::Response::to(&mut out.text, message, edits, 100, "").end();
-                    send(passage, start, out);
-                }
-                false
-            }
-        }
-    }
-
     /// The slot of a client's actor, made and being activated if there is none, or if the balancer
     /// knows a newer epoch than it has.
     fn actor_of(
@@ -491,8 +457,8 @@ fn others(servers: &[MemberId], me: MemberId) -> impl Iterator<Item = MemberId> 
 
 /// How soon what the store could not do is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(250);
-/// Memory for the answers of the last 32 s: some 60,000 answers.
-const ANSWERS_BYTES: usize = 32 * 1024 * 1024;
+/// Memory for the answers of the last 32 s: some 100,000 answers.
+const ANSWERS_BYTES: usize = 16 * 1024 * 1024;
 /// Requests that may be under way at a time; past it the oldest is forgotten and a repeat of it
 /// counts as new.
 const UNFINISHED_MAX: usize = 100_000;

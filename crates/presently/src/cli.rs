@@ -118,7 +118,7 @@ pub(crate) struct PhoneArgs {
     /// Where the pool listens for UDP
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5060", value_parser = host_port)]
     pub(crate) pool: SocketAddr,
-    /// Who asks [default: the one it is about]
+    /// Who asks [default: the one it is about; `publish` takes no other]
     #[arg(long = "as", value_name = "sip:ME@DOMAIN", value_parser = aor)]
     pub(crate) me: Option<Aor>,
     /// Prints one JSON object a line

@@ -18,6 +18,12 @@ impl<'a> Writer<'a> {
         Self { out }
     }
 
+    /// Where in the buffer the next line goes.
+    #[must_use]
+    pub fn place(&self) -> usize {
+        self.out.len()
+    }
+
     /// Adds `name: value`. A line break inside the value becomes a space: no value can end its
     /// line, and a fold is undone.
     pub fn header(&mut self, name: &str, value: impl Display) -> &mut Self {

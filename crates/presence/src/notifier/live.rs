@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use presently_pool::{FlowToken, MemberId, Version};
 use presently_sip::{Flow, Moment, NameAddr, TimerId, Uri};
-use presently_store::Subscription;
+use slab::Slab;
 
-use super::in_flight::InFlight;
+use super::in_flight::Place;
+use super::kept::Kept;
 use super::resource::Resource;
 use super::settling::{Round, Settling};
 use super::{RETRY_AFTER, SubscriptionSlot, Wish};
@@ -20,7 +21,7 @@ use crate::reach::Reach;
     reason = "each is a reason of its own to send or to wait; one byte each, by the thousand"
 )]
 pub(crate) struct Live {
-    pub(crate) row: Subscription,
+    pub(crate) row: Kept,
     /// The slot of the client's actor; `None` once the row is gone and only the last NOTIFY is
     /// left.
     pub(crate) actor: Option<usize>,
@@ -28,7 +29,7 @@ pub(crate) struct Live {
     pub(super) activation: u32,
     /// NOTIFYs begun in this activation since the base.
     pub(super) n: u32,
-    pub(super) resource: usize,
+    pub(super) resource: u32,
     /// The version last sent.
     pub(super) sent: Version,
     /// What another server may have sent before: nothing older goes out (law 4).
@@ -40,7 +41,7 @@ pub(crate) struct Live {
     /// A write of the row is in flight: its CSeq base is about to change.
     pub(crate) is_frozen: bool,
     pub(super) ending: Option<Ending>,
-    pub(super) in_flight: Option<InFlight>,
+    pub(super) in_flight: Option<Place>,
     /// The round of the oldest thing that is neither answered nor noted in the store as owed.
     pub(super) unsettled: Option<Round>,
     /// The round in which the NOTIFY in flight left: it tells all that was known before.
@@ -84,6 +85,11 @@ pub(crate) enum Ending {
 }
 
 impl Live {
+    /// Where its resource is in the notifier's table.
+    pub(super) fn resource_key(&self) -> usize {
+        usize::try_from(self.resource).unwrap_or(usize::MAX)
+    }
+
     /// The highest CSeq that may have been used in the dialog.
     pub(crate) fn used_cseq(&self) -> u32 {
         self.cseq(self.n)
@@ -171,12 +177,9 @@ impl Live {
             && self.is_due(resource)
     }
 
-    pub(super) fn next_timeout(&self, is_behind: bool) -> Moment {
-        let transaction = self
-            .in_flight
-            .as_ref()
-            .and_then(|sent| sent.transaction.poll_timeout());
-        match transaction {
+    /// When its timer is due: `repeat` is when what is in flight goes again or is given up.
+    pub(super) fn next_timeout(&self, repeat: Option<Moment>, is_behind: bool) -> Moment {
+        match repeat {
             Some(due) => due.min(self.expires),
             None if is_behind && !self.is_frozen => self.not_before.min(self.expires),
             None => self.expires,
@@ -194,7 +197,7 @@ impl Live {
     /// The URI of the first hop where that is a strict router, which wants to stand in the
     /// Request-URI (RFC 3261 §12.2.1.1).
     pub(super) fn strict_hop(&self) -> Option<&str> {
-        let hop = NameAddr::parse(self.row.route_set.first()?)?;
+        let hop = NameAddr::parse(self.row.common.route_set.first()?)?;
         let uri = Uri::parse(hop.uri).ok()?;
         (!uri.params.has("lr")).then_some(hop.uri)
     }
@@ -204,7 +207,7 @@ impl Live {
     /// route set or the target.
     pub(crate) fn way(&self, reach: &Reach) -> Option<(MemberId, Option<FlowToken>)> {
         let current = self.row.flow;
-        if self.row.is_proxied
+        if self.row.common.is_proxied
             && let Some((address, port)) = self.hop_address()
         {
             // A loose hop stands in the Route, where the balancer finds it; a strict one does not.
@@ -231,11 +234,16 @@ impl Live {
 
     /// Where the first hop of the route set is, or the target without one.
     fn hop_address(&self) -> Option<(IpAddr, Option<u16>)> {
-        let hop = self.row.route_set.first();
-        let hop = NameAddr::parse(hop.unwrap_or(&self.row.remote_target))?;
+        let hop = self.row.common.route_set.first();
+        let hop = NameAddr::parse(hop.map_or(self.row.remote_target(), |hop| hop))?;
         let uri = Uri::parse(hop.uri).ok()?;
         Some((uri.host.address()?, uri.port))
     }
+}
+
+/// The subscription at `slot`, while other parts of its notifier are in use.
+pub(super) fn find(live: &mut Slab<Box<Live>>, slot: SubscriptionSlot) -> Option<&mut Live> {
+    live.get_mut(slot.key()).map(|live| &mut **live)
 }
 
 /// 2¹² CSeq numbers belong to one base and activation.

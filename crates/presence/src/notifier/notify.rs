@@ -6,7 +6,7 @@ use presently_pool::{Epoch, FlowToken, Kind};
 use presently_sip::transaction::ClientTransaction;
 use presently_sip::{Date, Protocol};
 
-use super::in_flight::InFlight;
+use super::in_flight::{InFlight, Unanswered};
 use super::resource::Resource;
 use super::{Bench, Live, SubscriptionSlot};
 use crate::ToBalancer;
@@ -18,9 +18,10 @@ pub(super) fn send(
     slot: SubscriptionSlot,
     live: &mut Live,
     resource: &mut Resource,
+    unanswered: &mut Unanswered,
     bench: &mut Bench<'_>,
 ) {
-    let Some(package) = bench.packages.find(&live.row.resource.package) else {
+    let Some(package) = bench.packages.find(&resource.id.package) else {
         return;
     };
     let now = bench.now;
@@ -31,33 +32,37 @@ pub(super) fn send(
     live.not_before = now.moment.after(bench.min_interval);
     let protocol = live.row.flow.flow.protocol;
     let left = live.expires.since(now.moment).as_secs();
-    live.in_flight = Some(InFlight {
+    live.in_flight = Some(unanswered.insert(InFlight {
         transaction: ClientTransaction::new(now.moment, protocol),
         cseq: live.cseq(live.n),
         key: bench.random.next_u32(),
-        target: live.row.remote_target.clone(),
+        target: None,
         date: now.wall,
         expires_secs: match live.ending {
             Some(_) => None,
             None => Some(u32::try_from(left).unwrap_or(u32::MAX)),
         },
-        document: resource.render(&**package, &live.row.accept),
+        document: resource.render(&**package, &live.row.common.accept),
         is_last: live.ending.is_some(),
-    });
+    }));
     bench.counters.notifies_sent += 1;
-    let row = &live.row;
     events::notified(
-        &row.resource,
+        &resource.id,
         live.sent,
-        &row.dialog.call_id,
+        live.row.call_id(),
         live.cseq(live.n),
     );
-    resend(slot, live, bench);
+    resend(slot, live, unanswered, bench);
 }
 
 /// Sends what is in flight; the same bytes each time.
-pub(super) fn resend(slot: SubscriptionSlot, live: &Live, bench: &mut Bench<'_>) {
-    let Some(sent) = &live.in_flight else {
+pub(super) fn resend(
+    slot: SubscriptionSlot,
+    live: &Live,
+    unanswered: &Unanswered,
+    bench: &mut Bench<'_>,
+) {
+    let Some(sent) = unanswered.get(live.in_flight) else {
         return;
     };
     let Some((balancer, flow)) = live.way(bench.reach) else {
@@ -86,41 +91,46 @@ pub(super) fn follow(
     slot: SubscriptionSlot,
     live: &mut Live,
     former: FlowToken,
+    unanswered: &mut Unanswered,
     bench: &mut Bench<'_>,
 ) {
     if former != live.row.flow && former.flow.protocol.is_reliable() {
-        give_up(slot, live, bench);
+        give_up(slot, live, unanswered, bench);
     }
 }
 
 /// Gives up what is in flight over a stream for the newest state.
-pub(super) fn give_up(slot: SubscriptionSlot, live: &mut Live, bench: &mut Bench<'_>) {
-    match live.in_flight.take() {
-        Some(sent) if sent.is_last => {
-            live.in_flight = Some(sent);
-            if !bench.is_mute {
-                bench.counters.notifies_resent += 1;
-                resend(slot, live, bench);
-            }
-        }
-        Some(_) => {
+pub(super) fn give_up(
+    slot: SubscriptionSlot,
+    live: &mut Live,
+    unanswered: &mut Unanswered,
+    bench: &mut Bench<'_>,
+) {
+    match unanswered.get(live.in_flight) {
+        Some(sent) if !sent.is_last => {
+            unanswered.take(&mut live.in_flight);
             bench.counters.notifies_dropped += 1;
             live.is_forced = true;
         }
-        None => {}
+        Some(_) if !bench.is_mute => {
+            bench.counters.notifies_resent += 1;
+            resend(slot, live, unanswered, bench);
+        }
+        _ => {}
     }
 }
 
 /// Appends the head; returns the body that goes with it.
 fn write(slot: SubscriptionSlot, live: &Live, sent: &InFlight, bench: &mut Bench<'_>) -> Bytes {
-    let row = &live.row;
+    let (row, common) = (&live.row, &live.row.common);
     let strict = live.strict_hop();
+    let target = sent.target.as_deref().unwrap_or(row.remote_target());
     let out = &mut bench.out.text;
     put(
         out,
         &[
             b"NOTIFY ",
-            strict.unwrap_or(&sent.target).as_bytes(),
+            strict.unwrap_or(target).as_bytes(),
             b" SIP/2.0\r\nVia: SIP/2.0/",
         ],
     );
@@ -141,47 +151,47 @@ fn write(slot: SubscriptionSlot, live: &Live, sent: &InFlight, bench: &mut Bench
     };
     branch.write(out);
     put(out, &[b"\r\nMax-Forwards: 70\r\n"]);
-    for route in row.route_set.iter().skip(usize::from(strict.is_some())) {
+    for route in common.route_set.iter().skip(usize::from(strict.is_some())) {
         put(out, &[b"Route: ", route.as_bytes(), b"\r\n"]);
     }
     if strict.is_some() {
-        put(out, &[b"Route: <", sent.target.as_bytes(), b">\r\n"]);
+        put(out, &[b"Route: <", target.as_bytes(), b">\r\n"]);
     }
-    let dialog = &row.dialog;
     put(
         out,
         &[
             b"From: <",
-            row.local_uri.as_bytes(),
+            row.local_uri().as_bytes(),
             b">;tag=",
-            dialog.local_tag.as_bytes(),
+            row.local_tag().as_bytes(),
         ],
     );
     put(
         out,
         &[
             b"\r\nTo: <",
-            row.remote_uri.as_bytes(),
+            common.remote_uri.as_bytes(),
             b">;tag=",
-            dialog.remote_tag.as_bytes(),
+            row.remote_tag().as_bytes(),
         ],
     );
     put(
         out,
-        &[b"\r\nCall-ID: ", dialog.call_id.as_bytes(), b"\r\nCSeq: "],
+        &[b"\r\nCall-ID: ", row.call_id().as_bytes(), b"\r\nCSeq: "],
     );
     number(out, sent.cseq);
     put(
         out,
         &[
             b" NOTIFY\r\nContact: <",
-            row.local_target.as_bytes(),
+            common.local_target.as_bytes(),
             b">\r\nEvent: ",
         ],
     );
-    put(out, &[row.resource.package.as_str().as_bytes()]);
-    if !row.event_id.is_empty() {
-        put(out, &[b";id=", row.event_id.as_bytes()]);
+    put(out, &[common.package.as_str().as_bytes()]);
+    let event_id = row.event_id();
+    if !event_id.is_empty() {
+        put(out, &[b";id=", event_id.as_bytes()]);
     }
     put(out, &[b"\r\nSubscription-State: "]);
     match sent.expires_secs {

@@ -3,6 +3,7 @@
 
 use presently_pool::{FlowToken, MemberId};
 
+use super::live::find;
 use super::{Bench, Live, Notifier, SubscriptionSlot, notify};
 
 impl Notifier {
@@ -27,7 +28,7 @@ impl Notifier {
     /// A subscription has another flow: what the phone was not told, or may not have been, goes at
     /// once. The store learns of it with the next write of the row.
     pub(crate) fn renew(&mut self, slot: SubscriptionSlot, flow: FlowToken, bench: &mut Bench<'_>) {
-        let Some(live) = self.get_mut(slot) else {
+        let Some(live) = find(&mut self.live, slot) else {
             return;
         };
         let former = std::mem::replace(&mut live.row.flow, flow);
@@ -35,7 +36,7 @@ impl Notifier {
         live.timeouts = 0;
         live.not_before = bench.now.moment;
         bench.counters.subscriptions_renewed += 1;
-        notify::follow(slot, live, former, bench);
+        notify::follow(slot, live, former, &mut self.unanswered, bench);
         self.advance(slot, bench);
     }
 
@@ -51,7 +52,7 @@ impl Notifier {
         for key in slots {
             let slot = SubscriptionSlot::of(key);
             if let Some(live) = self.live.get_mut(key) {
-                notify::give_up(slot, live, bench);
+                notify::give_up(slot, live, &mut self.unanswered, bench);
             }
             self.advance(slot, bench);
         }
@@ -72,14 +73,14 @@ impl Notifier {
     /// goes when there is a way. A last word that cannot go is not waited for. What went by
     /// datagrams has its time all the same: its answer may be under way.
     fn drop_unreachable(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) {
-        let Some(live) = self.get_mut(slot) else {
+        let Some(live) = find(&mut self.live, slot) else {
             return;
         };
         let is_stream = live.row.flow.flow.protocol.is_reliable();
         if !is_stream || live.way(bench.reach).is_some() {
             return;
         }
-        let Some(sent) = live.in_flight.take() else {
+        let Some(sent) = self.unanswered.take(&mut live.in_flight) else {
             return;
         };
         live.is_forced = true;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use presently_sip::Moment;
 
+use super::live::find;
 use super::{Bench, Notifier, Round, SubscriptionSlot};
 
 /// A change of `owed` that is to be written: which subscription, and what it is now.
@@ -26,7 +27,7 @@ impl Notifier {
                 continue;
             };
             live.expires = live.expires.max(grace);
-            let resource = self.resources.get(live.resource);
+            let resource = self.resources.get(live.resource_key());
             if resource.is_some_and(|resource| live.may_notify(resource, next)) {
                 live.not_before = next;
                 next = next.after(PACE);
@@ -109,25 +110,22 @@ impl Notifier {
     }
 
     pub(super) fn unsettle(&mut self, slot: SubscriptionSlot, round: Round) {
-        let key = usize::try_from(slot.0).ok();
-        if let Some(live) = key.and_then(|key| self.live.get_mut(key)) {
+        if let Some(live) = find(&mut self.live, slot) {
             live.unsettle(round, &mut self.settling);
         }
     }
 
     pub(super) fn settle(&mut self, slot: SubscriptionSlot) {
-        let key = usize::try_from(slot.0).ok();
-        if let Some(live) = key.and_then(|key| self.live.get_mut(key)) {
+        if let Some(live) = find(&mut self.live, slot) {
             live.settle(&mut self.settling);
         }
     }
 
     pub(super) fn note_answer(&mut self, slot: SubscriptionSlot) {
-        let key = usize::try_from(slot.0).ok();
-        let Some(live) = key.and_then(|key| self.live.get_mut(key)) else {
+        let Some(live) = find(&mut self.live, slot) else {
             return;
         };
-        let resource = self.resources.get(live.resource);
+        let resource = self.resources.get(live.resource_key());
         let is_due = resource.is_some_and(|resource| live.is_due(resource));
         if live.note_answer(is_due, &mut self.settling) {
             self.owing.push(Owing {

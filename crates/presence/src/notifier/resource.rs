@@ -15,7 +15,9 @@ use crate::package::{EventPackage, Rendered, View};
 pub(crate) struct Resource {
     pub(crate) id: ResourceId,
     pub(crate) watchers: Vec<SubscriptionSlot>,
+    /// `None` while it is unknown, and when nobody ever wrote it.
     document: Option<Arc<Document>>,
+    is_known: bool,
     /// The highest version heard of.
     heard: Version,
     is_reading: bool,
@@ -49,6 +51,7 @@ impl Resource {
             id,
             watchers: Vec::new(),
             document: None,
+            is_known: false,
             heard: Version::default(),
             is_reading: false,
             heard_in: (None, None),
@@ -61,7 +64,7 @@ impl Resource {
     pub(crate) fn hear(&mut self, version: Version, settling: &mut Settling) -> bool {
         let is_news = version > self.heard;
         self.heard = self.heard.max(version);
-        let is_behind = self.document.is_none() || self.version() < self.heard;
+        let is_behind = !self.is_known || self.version() < self.heard;
         let begins = is_behind && !self.is_reading;
         if begins {
             self.heard_in.0.get_or_insert_with(|| settling.begin());
@@ -74,8 +77,9 @@ impl Resource {
 
     /// Takes a document in; an older one than the held changes nothing (law 4).
     pub(crate) fn learn(&mut self, document: &Arc<Document>) -> Reading {
-        if self.document.is_none() || document.version > self.version() {
-            self.document = Some(document.clone());
+        if !self.is_known || document.version > self.version() {
+            self.is_known = true;
+            self.document = (document.version > Version::default()).then(|| document.clone());
             self.heard = self.heard.max(document.version);
             self.views.clear();
         }
@@ -111,13 +115,13 @@ impl Resource {
 
     /// The read came to nothing; `true` when it must be tried again.
     pub(crate) fn unread(&mut self) -> bool {
-        self.is_reading = self.document.is_none() || self.version() < self.heard;
+        self.is_reading = !self.is_known || self.version() < self.heard;
         self.is_reading
     }
 
     /// Whether anything can be said of it yet.
     pub(crate) fn is_known(&self) -> bool {
-        self.document.is_some()
+        self.is_known
     }
 
     /// The version of the held document.
@@ -132,10 +136,7 @@ impl Resource {
         if let Some((_, pinned)) = self.views.iter().find(|(held, _)| held == accept) {
             return pinned.clone();
         }
-        let document = self
-            .document
-            .as_deref()
-            .filter(|document| document.version.0 > 0);
+        let document = self.document.as_deref();
         let view = View {
             resource: &self.id,
             accept,

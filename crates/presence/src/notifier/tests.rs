@@ -522,3 +522,22 @@ fn after_a_silence_what_is_due_leaves_at_a_pace() {
     let (sent, _) = play.run(20);
     assert_eq!(sent.len(), slots.len() - 1, "the others a moment later");
 }
+
+#[test]
+fn a_row_is_packed_and_comes_out_as_it_was_and_one_phones_rows_share_their_text() {
+    let mut row = row(Play::new().now);
+    row.event_id = "7".into();
+    row.route_set = vec!["<sip:proxy.example.test;lr>".into()];
+    row.repeat.answer.to_tag = row.dialog.local_tag.clone();
+    let first = Kept::new(row.clone(), std::iter::empty());
+    assert_eq!(first.row(&row.resource), row);
+    let mut other = row.clone();
+    other.dialog.call_id = "another".into();
+    other.remote_target = "sip:bob@192.0.2.1:5062".into();
+    let second = Kept::new(other.clone(), std::iter::once(&first));
+    assert_eq!(second.row(&row.resource), other);
+    assert!(Arc::ptr_eq(&first.common, &second.common));
+    other.accept = "text/plain".into();
+    let third = Kept::new(other.clone(), [&first, &second].into_iter());
+    assert_eq!(third.row(&row.resource), other);
+}

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use presently_pool::{MemberId, PackageName, ResourceId};
 use presently_sip::{Aor, Flow, Protocol, WallTime};
-use presently_store::{BindingKey, DialogId, Repeat, SubscriptionState};
+use presently_store::{BindingKey, DialogId, Repeat, Subscription, SubscriptionState};
 
 use super::*;
 
@@ -66,6 +66,10 @@ fn row(target: &str) -> Subscription {
     }
 }
 
+fn kept(row: Subscription) -> Kept {
+    Kept::new(row, std::iter::empty())
+}
+
 #[test]
 fn a_phone_is_known_by_its_key_its_instance_or_its_call_id() {
     let put = [binding("sip:a@h:2", "new", "i", 9)];
@@ -103,10 +107,10 @@ fn a_subscription_is_a_phones_whose_contact_it_names() {
         ("sip:a@h:1", &[], None),
     ];
     for (target, bindings, expected) in table {
-        let found = flow_of(&row(target), bindings.iter());
+        let found = flow_of(&kept(row(target)), bindings.iter());
         assert_eq!(found, expected.map(flow), "{target}");
     }
     let mut proxied = row("sip:a@h:1");
     proxied.is_proxied = true;
-    assert_eq!(flow_of(&proxied, two.iter()), None);
+    assert_eq!(flow_of(&kept(proxied), two.iter()), None);
 }

@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use presently_pool::{Epoch, ResourceId, Wake};
-use presently_sip::{Date, Name, Now, Response, WallTime};
+use presently_sip::{Date, Name, Now, WallTime};
 use presently_store::{Answer, Binding, Document, Outcome, Refused, Written};
 
+use super::repeated::{self, Answered};
 use super::{Server, others};
 use crate::Outputs;
 use crate::actor::State;
 use crate::answer::Refusal;
 use crate::events;
 use crate::held::Held;
-use crate::notifier::Entrance;
+use crate::notifier::{Entrance, Kept};
 use crate::plan::{Fate, Plan, RELEASE_AFTER};
 
 impl Server {
@@ -116,7 +117,7 @@ impl Server {
                 notifier.end(subscription, bench);
             });
         }
-        let Some((mut row, fate)) = plan.subscription else {
+        let Some((row, fate)) = plan.subscription else {
             return;
         };
         let activation = self.actors.get(slot).map_or(0, |actor| actor.activation);
@@ -150,7 +151,6 @@ impl Server {
             }
             Fate::Started => {
                 let owner = (Some(slot), activation);
-                self.notifier.share_text(&mut row, self.kin(slot));
                 let place = self.with_bench(now, out, |notifier, bench| {
                     notifier.insert(*row, owner, Entrance::Subscribed, bench)
                 });
@@ -169,12 +169,6 @@ impl Server {
             Fate::Ended(_) => notifier.end(place, bench),
             _ => notifier.advance(place, bench),
         });
-    }
-
-    /// A subscription of the same client, whose text another may share.
-    pub(super) fn kin(&self, slot: usize) -> Option<crate::notifier::SubscriptionSlot> {
-        let actor = self.actors.get(slot)?;
-        actor.subscriptions.first().copied()
     }
 
     fn unlist(&mut self, slot: usize, place: crate::notifier::SubscriptionSlot) {
@@ -298,8 +292,8 @@ impl Server {
         let tag = self.to_tag(held);
         let places = actor.subscriptions.iter();
         let rows = places.filter_map(|place| Some(&self.notifier.get(*place)?.row));
-        let mut formed = rows.filter(|row| *row.dialog.local_tag == *tag);
-        let present = formed.next().map(|row| row.repeat.answer.clone());
+        let mut formed = rows.filter(|row| row.local_tag() == tag);
+        let present = formed.next().map(Kept::answer);
         present.or_else(|| actor.ended_dialog(&tag).cloned())
     }
 
@@ -314,13 +308,9 @@ impl Server {
     ) {
         let (message, edits) = held.parts();
         let start = out.text.len();
-        let mut writer = Response::to(
-            &mut out.text,
-            &message,
-            &edits,
-            answer.status,
-            &answer.to_tag,
-        );
+        let (status, to_tag) = (answer.status, &*answer.to_tag);
+        let mut writer = repeated::begin(&mut out.text, (&message, &edits), status, to_tag);
+        let own = writer.place();
         match message.start() {
             presently_sip::Start::Request {
                 method: presently_sip::Method::Register,
@@ -339,9 +329,6 @@ impl Server {
                 method: presently_sip::Method::Subscribe,
                 ..
             } => {
-                for route in edits.record_routes(&message) {
-                    writer.header("Record-Route", route);
-                }
                 writer.header("Expires", answer.expires_secs);
                 if let Ok(target) = self.local_target(slot, held) {
                     writer.header("Contact", format_args!("<{target}>"));
@@ -356,7 +343,13 @@ impl Server {
             }
         }
         writer.end();
-        self.finish(now, held, start, out);
+        let answered = Answered {
+            status,
+            to_tag,
+            start,
+            own,
+        };
+        self.finish(now, held, &answered, out);
     }
 
     pub(super) fn refuse(&mut self, now: Now, held: &Held, refusal: &Refusal, out: &mut Outputs) {
@@ -364,12 +357,20 @@ impl Server {
         let (message, edits) = held.parts();
         let tag = self.to_tag(held);
         let start = out.text.len();
-        let mut writer = Response::to(&mut out.text, &message, &edits, refusal.status, &tag);
+        let status = refusal.status;
+        let mut writer = repeated::begin(&mut out.text, (&message, &edits), status, &tag);
+        let own = writer.place();
         if let Some((name, value)) = &refusal.header {
             writer.header(name, value);
         }
         writer.end();
-        self.finish(now, held, start, out);
+        let answered = Answered {
+            status,
+            to_tag: &tag,
+            start,
+            own,
+        };
+        self.finish(now, held, &answered, out);
     }
 
     /// A bound is reached: the phone may come again (RFC 3261 §21.5.4).
@@ -392,17 +393,6 @@ impl Server {
         } else {
             self.refuse_busy(now, held, out);
         }
-    }
-
-    /// Keeps a final answer for repeats and sends it.
-    fn finish(&mut self, now: Now, held: &Held, start: usize, out: &mut Outputs) {
-        let span = now.moment.since(held.arrived);
-        self.counters.answer_spans.add(span);
-        if let Some(answer) = out.text.get(start..) {
-            events::answered(held, answer);
-            self.transactions.answer(now.moment, held.key, answer);
-        }
-        self.reply(now, &held.passage, start, out);
     }
 }
 

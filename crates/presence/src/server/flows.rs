@@ -118,7 +118,7 @@ impl Server {
         let Renewal { formers, flow } = renewal;
         for place in self.subscriptions_of(slot) {
             let live = self.notifier.get(place);
-            let Some(live) = live.filter(|live| !live.row.is_proxied) else {
+            let Some(live) = live.filter(|live| !live.row.common.is_proxied) else {
                 continue;
             };
             if formers.contains(&live.row.flow) {

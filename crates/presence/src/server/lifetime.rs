@@ -96,7 +96,6 @@ impl Server {
                 told,
                 round,
             };
-            self.notifier.share_text(&mut row, self.kin(slot));
             let subscription = self.with_bench(now, out, |notifier, bench| {
                 notifier.insert(row, owner, entrance, bench)
             });
@@ -128,7 +127,7 @@ impl Server {
             return;
         }
         let queue = std::mem::take(&mut actor.queue);
-        let (marked, plain): (Vec<Held>, Vec<Held>) = queue
+        let (marked, plain): (Vec<Box<Held>>, Vec<Box<Held>>) = queue
             .into_iter()
             .partition(|held| held.passage.kind == Kind::Marked);
         for held in &plain {
@@ -306,11 +305,14 @@ impl Server {
             return;
         };
         let activation = actor.activation;
+        let Some(row) = self.notifier.row(subscription) else {
+            return;
+        };
         let Some(live) = self.notifier.get_mut(subscription) else {
             return;
         };
         live.is_frozen = true;
-        let mut row = Box::new(live.row.clone());
+        let mut row = Box::new(row);
         row.cseq_base = live.used_cseq() + 1;
         row.cseq_activation = activation;
         // A mark on its way would be overwritten by what memory says.

@@ -18,7 +18,7 @@ use crate::{Outputs, ToBalancer};
 /// One MESSAGE on its way to its recipient.
 #[derive(Debug)]
 pub(crate) struct Relay {
-    held: Held,
+    held: Box<Held>,
     legs: Vec<Leg>,
     /// The best final answer so far, without our Via.
     best: Option<(u16, Bytes)>,
@@ -42,7 +42,7 @@ impl Server {
         &mut self,
         now: Now,
         slot: usize,
-        held: Held,
+        held: Box<Held>,
         out: &mut Outputs,
     ) -> Step {
         let bindings = self.actors.get(slot).map(|actor| actor.bindings.as_slice());
@@ -160,12 +160,7 @@ impl Server {
             self.wheel.cancel(timer);
         }
         match relay.best {
-            Some((_, text)) => {
-                let start = out.text.len();
-                out.text.extend_from_slice(&text);
-                self.transactions.answer(now.moment, relay.held.key, &text);
-                self.reply(now, &relay.held.passage, start, out);
-            }
+            Some((_, text)) => self.finish_relayed(now, &relay.held, &text, out),
             None => self.transactions.forget(relay.held.key),
         }
     }

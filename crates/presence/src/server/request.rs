@@ -103,7 +103,7 @@ impl Server {
         self.ask(Asked::Commit(slot), operation, out);
     }
 
-    fn decide(&mut self, now: Now, slot: usize, held: Held, out: &mut Outputs) -> Step {
+    fn decide(&mut self, now: Now, slot: usize, held: Box<Held>, out: &mut Outputs) -> Step {
         let message = held.message();
         let Start::Request { method, .. } = message.start() else {
             return Step::Answered;
@@ -245,7 +245,7 @@ impl Server {
             local_target: &local_target,
             activation: actor.activation,
         };
-        let row = present.map(|(_, row, used)| (row, used));
+        let row = present.as_ref().map(|(_, row, used)| (row, *used));
         let (subscribed, granted) =
             subscription::decide(&request, row, &situation, &repeat).map_err(Refusal::subscribe)?;
         let present = present.map(|(place, ..)| place);
@@ -368,22 +368,22 @@ impl Server {
     }
 
     /// The subscription that a request in a dialog names.
-    fn find<'a>(
-        &'a self,
+    fn find(
+        &self,
         actor: &Actor,
         request: &Subscribe,
-    ) -> Option<(SubscriptionSlot, &'a Subscription, u32)> {
+    ) -> Option<(SubscriptionSlot, Subscription, u32)> {
         let tag = request.to_tag.as_ref()?;
         let mut places = actor.subscriptions.iter();
         places.find_map(|place| {
             let live = self.notifier.get(*place)?;
-            let dialog = &live.row.dialog;
-            let is_it = dialog.local_tag == *tag
-                && dialog.call_id == request.call_id
-                && dialog.remote_tag == request.from_tag
-                && live.row.event_id == request.event_id
-                && live.row.resource.package == request.resource.package;
-            is_it.then(|| (*place, &live.row, live.used_cseq()))
+            let row = &live.row;
+            let is_it = row.local_tag() == &**tag
+                && row.call_id() == &*request.call_id
+                && row.remote_tag() == &*request.from_tag
+                && row.event_id() == &*request.event_id
+                && row.common.package == request.resource.package;
+            is_it.then_some((*place, self.notifier.row(*place)?, live.used_cseq()))
         })
     }
 
@@ -392,7 +392,7 @@ impl Server {
         let actor = self.actors.get(slot)?;
         actor.subscriptions.iter().find_map(|place| {
             let live = self.notifier.get(*place)?;
-            (live.row.repeat.request == held.request).then(|| live.row.repeat.answer.clone())
+            (live.row.request == held.request).then(|| live.row.answer())
         })
     }
 
@@ -413,8 +413,11 @@ impl Server {
             .subscriptions
             .iter()
             .filter_map(|place| self.notifier.get(*place))
-            .filter(|live| live.row.repeat.request == held.request);
-        subscribed.any(|live| self.presentity(&message).ok() != Some(live.row.resource.aor.clone()))
+            .filter(|live| live.row.request == held.request);
+        subscribed.any(|live| {
+            let resource = self.notifier.resource_id(live);
+            self.presentity(&message).ok().as_ref() != resource.map(|resource| &resource.aor)
+        })
     }
 
     pub(super) fn actor(&self, slot: usize) -> Result<&Actor, Refusal> {

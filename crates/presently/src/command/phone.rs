@@ -72,7 +72,13 @@ pub(crate) async fn publish(args: Publish) -> Result<(), Box<dyn Error>> {
     let me = args.phone.me.clone();
     let me = me.unwrap_or_else(|| args.presentity.clone());
     if me != args.presentity {
-        return Err("only one's own presence can be published".into());
+        // RFC 3903 §14.1 leaves it to the server whom it lets publish about others; this phone is
+        // the presentity's own.
+        let text = format!(
+            "--as {me}: `publish` speaks only as {} itself",
+            args.presentity
+        );
+        return Err(text.into());
     }
     let pool = args.phone.pool;
     let opened = Phone::open(me, pool).await;

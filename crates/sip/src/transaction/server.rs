@@ -65,7 +65,7 @@ impl Answered {
             bytes: Vec::new(),
             head: 0,
             limits: Limits {
-                bytes: limit_bytes,
+                bytes: limit_bytes.min(RING_MAX),
                 unfinished: limit_unfinished,
             },
             forced_out: 0,
@@ -102,7 +102,7 @@ impl Answered {
         }
         let text = space.start..space.start + answer.len();
         self.bytes
-            .get_mut(text.clone())
+            .get_mut(text)
             .expect("resized to reach the end")
             .copy_from_slice(answer);
         self.head = space.end;
@@ -111,8 +111,8 @@ impl Answered {
         self.records.push_back(Record {
             key,
             until: now.after(TRANSACTION),
-            space,
-            text,
+            start: small(space.start),
+            length: small(answer.len()),
         });
     }
 
@@ -203,12 +203,13 @@ impl Answered {
         if self.head + length > room {
             // What lies from here to the end is of the lap before, so it is the oldest.
             let head = self.head;
-            self.drop_records(|record| record.space.start >= head);
+            self.drop_records(|record| record.space().start >= head);
             self.head = 0;
         }
         let space = self.head..self.head + length;
         self.drop_records(|record| {
-            record.space.start < space.end && record.space.end > space.start
+            let taken = record.space();
+            taken.start < space.end && taken.end > space.start
         });
         Some(space)
     }
@@ -225,7 +226,7 @@ impl Answered {
             .ok()
             .and_then(|age| self.records.len().checked_sub(age))
             .and_then(|place| self.records.get(place))
-            .and_then(|record| self.bytes.get(record.text.clone()))
+            .and_then(|record| self.bytes.get(record.text()))
             .expect("a known number is that of a kept record")
     }
 }
@@ -240,8 +241,22 @@ enum Known {
 struct Record {
     key: TransactionKey,
     until: Moment,
-    space: Range<usize>,
-    text: Range<usize>,
+    /// Where its answer lies in the ring, and how long it is.
+    start: u32,
+    length: u32,
+}
+
+impl Record {
+    fn text(&self) -> Range<usize> {
+        let start = large(self.start);
+        start..start + large(self.length)
+    }
+
+    /// What it takes of the ring.
+    fn space(&self) -> Range<usize> {
+        let start = large(self.start);
+        start..start + large(self.length).max(SPACE_MIN)
+    }
 }
 
 #[derive(Debug)]
@@ -250,6 +265,16 @@ struct Limits {
     unfinished: usize,
 }
 
+fn small(place: usize) -> u32 {
+    u32::try_from(place).expect("a ring has less than 4 GiB")
+}
+
+fn large(place: u32) -> usize {
+    usize::try_from(place).unwrap_or(usize::MAX)
+}
+
+/// Places in the ring are kept in 32 bits.
+const RING_MAX: usize = 0xffff_ffff;
 /// The least an answer takes in the ring, so that the bound in bytes bounds the records too.
 const SPACE_MIN: usize = 64;
 
