@@ -12,20 +12,6 @@ fn pool() -> Pool {
     })
 }
 
-fn log_on(town: &mut Town, pool: &Pool, name: &str) -> usize {
-    let phone = town.udp(name, pool.udp());
-    town.register(phone);
-    town.publish(phone, true, "here");
-    phone
-}
-
-fn log_off(town: &mut Town, phone: usize) {
-    town.phone(phone).ask(|agent, now, out| {
-        agent.unpublish(now, "presence", out);
-        agent.unregister(now, out);
-    });
-}
-
 /// Subscriptions that the pool holds.
 fn subscriptions(pool: &Pool) -> u64 {
     let status = pool.status();
@@ -44,7 +30,7 @@ fn a_killed_nlb_takes_its_sessions_up_again_and_leaves_no_orphans() {
     let settings = Nlb::settings(&pool.place, pool.udp(), &[&servers[0], &servers[1]]);
     let mut nlb = Nlb::start(&pool.place, &settings);
     let mut town = Town::default();
-    let phones = ["alice", "bob"].map(|name| log_on(&mut town, &pool, name));
+    let phones = ["alice", "bob"].map(|name| town.log_on(name, pool.udp()));
     let guests = ["alice", "bob"].map(|name| Guest::open(nlb.http, name, None).unwrap());
     for name in ["alice", "bob"] {
         nlb.until_steps(name, &["baseline"]);
@@ -63,7 +49,7 @@ fn a_killed_nlb_takes_its_sessions_up_again_and_leaves_no_orphans() {
     // Who leaves after the restart is released by presence, with a connection or without.
     town.live(Duration::from_millis(3_500));
     for phone in phones {
-        log_off(&mut town, phone);
+        town.log_off(phone);
     }
     town.until("both to be released", |_| {
         nlb.sessions().sessions_total == 0
@@ -79,7 +65,7 @@ fn the_users_of_a_dead_application_server_move_and_are_told() {
     let settings = Nlb::settings(&pool.place, pool.udp(), &[&servers[0], &servers[1]]);
     let nlb = Nlb::start(&pool.place, &settings);
     let mut town = Town::default();
-    let alice = log_on(&mut town, &pool, "alice");
+    let alice = town.log_on("alice", pool.udp());
     let mut guest = Guest::open(nlb.http, "alice", None).unwrap();
     nlb.until_steps("alice", &["baseline"]);
     let dead = servers.iter().find(|server| server.name == guest.server);
@@ -108,7 +94,7 @@ fn nobody_is_released_while_the_presence_server_is_away() {
     let settings = Nlb::settings(&pool.place, pool.udp(), &[&server]);
     let nlb = Nlb::start(&pool.place, &settings);
     let mut town = Town::default();
-    log_on(&mut town, &pool, "alice");
+    town.log_on("alice", pool.udp());
     let mut guest = Guest::open(nlb.http, "alice", None).unwrap();
     nlb.until_steps("alice", &["baseline"]);
     for member in pool.members() {
