@@ -162,8 +162,6 @@ impl Nlb {
             Asked::Enter(entering) => self.hand(now, Input::Enter(entering)),
             Asked::Left { path } if self.bound.left(path) => {}
             Asked::Left { path } => self.hand(now, Input::Left { path }),
-            // For the machine a tunnel is a path like any other.
-            Asked::Upgraded { .. } => {}
         }
     }
 
