@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use presently_agent::Event;
-use presently_tests::program::{Application, Guest, Nlb, Plan, Pool, Town, until};
+use presently_tests::program::{Application, Guest, Nlb, Plan, Pool, Town, run, until};
 
 fn pool() -> Pool {
     Pool::with(&Plan {
@@ -56,6 +56,44 @@ fn a_killed_nlb_takes_its_sessions_up_again_and_leaves_no_orphans() {
     });
     assert_eq!(nlb.metrics().get("nlb_slots_released_early"), 2);
     town.until("no subscription to be left", |_| subscriptions(&pool) == 0);
+}
+
+// S25
+#[test]
+fn of_two_nlbs_of_one_name_one_runs_and_the_other_takes_over() {
+    let pool = pool();
+    let server = Application::start("a1");
+    let settings = || Nlb::settings(&pool.place, pool.udp(), &[&server]);
+    let mut first = Nlb::start(&pool.place, &settings());
+    let mut guest = Guest::open(first.http, "alice", None).unwrap();
+    first.until_steps("alice", &["baseline"]);
+    let uuid = first.session("alice").unwrap().uuid;
+    let output = run([
+        "nlb",
+        "--config",
+        &pool.place.write("other.toml", &settings()),
+    ]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        !output.status.success() && output.stdout.is_empty(),
+        "{said}"
+    );
+    let line = "presently: an nlb called nlb1 runs on this store: each needs a name of its own\n";
+    assert_eq!(said, line);
+    assert!(guest.echo());
+    assert_eq!(first.session("alice").unwrap().uuid, uuid);
+    // It stands still for longer than its lease.
+    first.process.signal("STOP");
+    let second = Nlb::start(&pool.place, &settings());
+    second.until_steps("alice", &["restored", "baseline"]);
+    assert_eq!(second.session("alice").unwrap().uuid, uuid);
+    first.process.signal("CONT");
+    let ended = first.process.ended(Duration::from_secs(10));
+    assert!(!ended.success());
+    let line = "presently: another nlb runs as nlb1 now: this one ends";
+    let said = first.process.said();
+    assert!(said.iter().any(|said| said == line), "{said:?}");
+    assert_eq!(second.records().len(), 1);
 }
 
 #[test]

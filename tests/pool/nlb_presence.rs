@@ -1,7 +1,7 @@
 //! What the nlb makes of the presence server as it is told to: away, mistaken about many, reached
 //! over TCP, and with several devices of one user.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use presently_agent::Event;
 use presently_tests::program::{Application, Guest, Nlb, Plan, Pool, Town};
@@ -175,6 +175,36 @@ fn the_steps_are_the_same_over_tcp() {
     nlb.until_steps("alice", &end);
     assert_eq!(pool.kept(&record.handle), (0, 0, 0));
     assert_eq!(nlb.records(), []);
+}
+
+// S22
+#[test]
+fn over_tcp_the_nlb_is_back_as_soon_as_somebody_answers() {
+    let mut pool = pool();
+    let server = Application::start("a1");
+    let nlb = Nlb::start(&pool.place, &over_tcp(&pool, &server));
+    let mut town = Town::default();
+    let alice = town.log_on("alice", pool.udp());
+    let mut guest = Guest::open(nlb.http, "alice", None).unwrap();
+    nlb.until_steps("alice", &["baseline"]);
+    let before = nlb.metrics();
+    pool.balancer.kill();
+    nlb.until_ready(503);
+    town.live(Duration::from_secs(2));
+    let tried = nlb.metrics().grown("transport_connections_opened", &before);
+    assert!((1..20).contains(&tried), "{tried} connections");
+    pool.balancer.restart();
+    pool.wait();
+    let back = Instant::now();
+    nlb.until_ready(200);
+    let took = back.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    nlb.until_steps("alice", &["baseline", "subscribed", "baseline"]);
+    assert!(guest.echo());
+    town.live(QUIET);
+    town.log_off(alice);
+    guest.until_closed();
+    assert_eq!(nlb.metrics().get("nlb_slots_released_early"), 1);
 }
 
 // S16 S25
