@@ -79,7 +79,7 @@ impl Stage {
 
     /// From the admin port: the session of the user called `name`.
     pub(crate) async fn session(&self, name: &str) -> Result<Option<SessionRow>, String> {
-        let list = self.nlb.control().sessions(&of(name)).await;
+        let list = self.nlb.control().sessions(&of(name), 0).await;
         let list = list.ok_or("the nlb does not answer")?;
         Ok(list.sessions.into_iter().next())
     }

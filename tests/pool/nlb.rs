@@ -4,11 +4,8 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use presently::Reading;
 use presently_agent::Event;
 use presently_sip::Aor;
-use presently_store::sqlite::Inline;
-use presently_store::{Operation, Outcome, Session, Store, Ticket};
 use presently_tests::program::{Application, Guest, Nlb, Plan, Pool, Town, until};
 
 fn pool() -> Pool {
@@ -16,56 +13,6 @@ fn pool() -> Pool {
         weights: vec![1, 1],
         ..Plan::default()
     })
-}
-
-/// The nlb's rows in its own store.
-fn records(pool: &Pool) -> Vec<Session> {
-    let path = pool.place.path("nlb.db");
-    let mut store = Inline::open_to_read(&path).expect("the nlb made it");
-    let nlb = "nlb1".into();
-    store.submit(&mut vec![(
-        Ticket(0),
-        Operation::Sessions { nlb, after: None },
-    )]);
-    let mut done = Vec::new();
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    let _ = store.poll(&mut cx, &mut done);
-    match done.pop().expect("it is inline").result {
-        Ok(Outcome::Sessions(rows)) => rows,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// What the pool's store keeps of `aor`: bindings, publications and subscriptions.
-fn kept(pool: &Pool, aor: &Aor) -> (usize, usize, usize) {
-    let mut store = Reading::open(&pool.place.path("pool.db")).expect("the pool made it");
-    let client = store.client(aor).expect("it answers");
-    client.map_or((0, 0, 0), |it| {
-        (
-            it.bindings.len(),
-            it.publications.len(),
-            it.subscriptions.len(),
-        )
-    })
-}
-
-/// A user who logs on with a phone; gives the phone.
-fn log_on(town: &mut Town, pool: &Pool, name: &str) -> usize {
-    let phone = town.udp(name, pool.udp());
-    town.register(phone);
-    town.publish(phone, true, "here");
-    phone
-}
-
-fn log_off(town: &mut Town, phone: usize) {
-    town.phone(phone).ask(|agent, now, out| {
-        agent.unpublish(now, "presence", out);
-        agent.unregister(now, out);
-    });
-    town.until("logged off", |town| {
-        let gone = |event: &Event| matches!(event, Event::Unregistered);
-        town.phone(phone).saw(gone)
-    });
 }
 
 // S1 S2 S3 S4 S5 S6 S7 S10 S11 S12 S13 S14 S15 S16 S18 S28
@@ -76,13 +23,13 @@ fn the_steps_of_a_user_come_in_order_and_leave_nothing() {
     let settings = Nlb::settings(&pool.place, pool.udp(), &[&servers[0], &servers[1]]);
     let nlb = Nlb::start(&pool.place, &settings);
     let own = Aor::parse("sip:nlb1@example.com").unwrap();
-    assert_eq!(kept(&pool, &own).0, 1, "it is not registered");
+    assert_eq!(pool.kept(&own).0, 1, "it is not registered");
     assert!(
-        records(&pool).is_empty(),
+        nlb.records().is_empty(),
         "it follows somebody whom it does not serve"
     );
     let mut town = Town::default();
-    let alice = log_on(&mut town, &pool, "alice");
+    let alice = town.log_on("alice", pool.udp());
     let mut guest = Guest::open(nlb.http, "alice", None).unwrap();
     assert!(guest.echo());
     let start = [
@@ -94,16 +41,16 @@ fn the_steps_of_a_user_come_in_order_and_leave_nothing() {
         "baseline",
     ];
     nlb.until_steps("alice", &start);
-    let [record] = records(&pool).try_into().expect("one record");
+    let [record] = nlb.records().try_into().expect("one record");
     assert_eq!(record.user.as_str(), "sip:alice@example.com");
     assert_eq!(
         (&*record.server, &*record.uuid),
         (&*guest.server, &*nlb.session("alice").unwrap().uuid)
     );
-    assert_eq!(kept(&pool, &record.handle), (1, 1, 1), "{}", record.handle);
+    assert_eq!(pool.kept(&record.handle), (1, 1, 1), "{}", record.handle);
     // Quiet for longer than a notification's second can blur.
     town.live(Duration::from_millis(3_500));
-    log_off(&mut town, alice);
+    town.log_off(alice);
     guest.until_closed();
     let end = [
         "notified",
@@ -115,8 +62,8 @@ fn the_steps_of_a_user_come_in_order_and_leave_nothing() {
         "purged",
     ];
     nlb.until_steps("alice", &[&start[..], &end].concat());
-    assert!(records(&pool).is_empty() && nlb.session("alice").is_none());
-    assert_eq!(kept(&pool, &record.handle), (0, 0, 0));
+    assert!(nlb.records().is_empty() && nlb.session("alice").is_none());
+    assert_eq!(pool.kept(&record.handle), (0, 0, 0));
     until("the slot to be free", BOUND, || {
         servers
             .iter()
@@ -152,11 +99,11 @@ fn access_is_given_after_the_announcement_and_not_before() {
     let guest = std::thread::spawn(move || Guest::open(http, "alice", None));
     let (user, done) = requests.recv_timeout(BOUND).expect("a request");
     assert_eq!(user, "alice");
-    let [record] = records(&pool).try_into().expect("one record");
-    let (bindings, publications, _) = kept(&pool, &record.handle);
+    let [record] = nlb.records().try_into().expect("one record");
+    let (bindings, publications, _) = pool.kept(&record.handle);
     assert_eq!((bindings, publications), (1, 1), "{}", record.handle);
     let alice = Aor::parse("sip:alice@example.com").unwrap();
-    assert_eq!(kept(&pool, &alice), (0, 0, 0), "the nlb spoke for the user");
+    assert_eq!(pool.kept(&alice), (0, 0, 0), "the nlb spoke for the user");
     done.send(()).unwrap();
     assert_eq!(guest.join().unwrap().unwrap().server, "a1");
     drop(requests);
@@ -170,11 +117,11 @@ fn a_user_who_was_using_is_sent_the_uuid_and_resumes() {
     let settings = Nlb::settings(&pool.place, pool.udp(), &[&servers[0], &servers[1]]);
     let nlb = Nlb::start(&pool.place, &settings);
     let mut town = Town::default();
-    let bob = log_on(&mut town, &pool, "bob");
+    let bob = town.log_on("bob", pool.udp());
     let mut guest = Guest::open(nlb.http, "bob", None).unwrap();
     nlb.until_steps("bob", &["baseline"]);
     assert!(guest.echo());
-    log_off(&mut town, bob);
+    town.log_off(bob);
     town.phone(bob).register(600);
     town.publish(bob, true, "back");
     let said = |event: &Event| match event {
@@ -199,6 +146,8 @@ fn a_user_who_was_using_is_sent_the_uuid_and_resumes() {
         message.contains(&format!("\r\n\r\nUUID={uuid}")),
         "{message}"
     );
+    // Who is back sooner than the answer leaves nothing to be answered.
+    nlb.until_steps("bob", &["messaged", "answered"]);
     let again = Guest::open(nlb.http, "bob", Some(&uuid)).unwrap();
     assert_eq!(again.server, guest.server);
     nlb.until_steps("bob", &["decided", "messaged", "answered", "resumed"]);

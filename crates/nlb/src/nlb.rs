@@ -156,9 +156,15 @@ impl Nlb {
 
     /// Every session, for people.
     pub fn sessions(&self) -> impl Iterator<Item = Sight> {
-        self.sessions.iter().map(|session| {
+        self.sessions_after(SessionId(0))
+    }
+
+    /// The sessions that began after `id` did, in that order, for people.
+    pub fn sessions_after(&self, id: SessionId) -> impl Iterator<Item = Sight> {
+        self.sessions.iter_after(id).map(|session| {
             let (from_user_bytes, to_user_bytes) = session.bytes();
             Sight {
+                id: session.id,
                 user: session.user.clone(),
                 uuid: session.uuid.to_string(),
                 handle: session.handle.clone(),

@@ -19,12 +19,11 @@ pub type ServerName = Arc<str>;
 /// What a path carries.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum PathKind {
-    /// Requests and answers of HTTP/1.1.
+    /// Requests and answers of HTTP/1.1, and what they are upgraded to: a WebSocket is a path like
+    /// any other.
     Http,
     /// Raw TCP.
     Tcp,
-    /// An HTTP connection that was upgraded, a WebSocket for one.
-    Upgraded,
 }
 
 /// A client connection that asks for an application server on behalf of one user. A connection that

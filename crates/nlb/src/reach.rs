@@ -1,6 +1,7 @@
 //! The nlb's own line: its registration, before anything else (S1), and whether the presence server
 //! is there (S22).
 
+use std::mem;
 use std::time::Duration;
 
 use presently_agent::{Agent, Event, Outputs, RequestId, Subject};
@@ -19,6 +20,8 @@ pub(crate) struct Reach {
     probe_at: Moment,
     probe: Option<RequestId>,
     missed: u8,
+    /// Whether a flow was lost since the registration was last answered.
+    has_new_flow: bool,
     state: Reached,
 }
 
@@ -65,6 +68,7 @@ impl Reach {
             probe_at: now.moment.after(probe_every),
             probe: None,
             missed: 0,
+            has_new_flow: false,
             state: Reached::Unknown,
         }
     }
@@ -99,11 +103,17 @@ impl Reach {
         (self.missed >= MISSED_MAX).then(|| self.lose()).flatten()
     }
 
-    /// The flow closed: lost until it answers over the next one.
+    /// The flow closed: lost until it answers over the next one, which is made at once. When that
+    /// one closes too, nobody listens: another is made with the next probe.
     pub(crate) fn on_flow_lost(&mut self, now: Now, out: &mut Outputs) -> Option<Found> {
+        self.probe = None;
+        self.has_new_flow = true;
+        if self.state == Reached::Lost {
+            self.probe_at = now.moment.after(self.probe_every.min(FLOW_EVERY));
+            return None;
+        }
         self.agent.handle_flow_lost(now, out);
         self.probe_at = now.moment;
-        self.probe = None;
         self.lose()
     }
 
@@ -115,6 +125,7 @@ impl Reach {
                 let here = (self.state != Reached::Yes).then_some(Found::Here);
                 self.state = Reached::Yes;
                 self.missed = 0;
+                self.has_new_flow = false;
                 self.probe = None;
                 let found = [Some(Found::Date { asked, date }), here];
                 found.into_iter().flatten().collect()
@@ -152,9 +163,13 @@ impl Reach {
     }
 
     fn register(&mut self, now: Now, out: &mut Outputs) {
+        self.note_asked(now);
+        self.agent.register(now, self.register_secs, out);
+    }
+
+    fn note_asked(&mut self, now: Now) {
         self.asked = now.moment;
         self.register_at = now.moment.after(LEARN_EVERY);
-        self.agent.register(now, self.register_secs, out);
     }
 
     fn on_probed(&mut self, now: Now, status: u16, out: &mut Outputs) {
@@ -164,7 +179,15 @@ impl Reach {
         }
         self.probe = None;
         self.missed = 0;
-        if self.state != Reached::Yes && !self.is_ending() {
+        if self.state == Reached::Yes || self.is_ending() {
+            return;
+        }
+        // What was sent on the new flow while nobody was behind it yet is not sent again over TCP
+        // (RFC 3261 §17.1.2.2), and would be waited for in vain.
+        if mem::take(&mut self.has_new_flow) {
+            self.note_asked(now);
+            self.agent.handle_flow_lost(now, out);
+        } else {
             self.register(now, out);
         }
     }
@@ -179,6 +202,9 @@ impl Reach {
 
 /// When the own registration is refreshed once it was given back.
 const NEVER: Moment = Moment(u64::MAX);
+
+/// How often a flow is made anew that closes at once.
+const FLOW_EVERY: Duration = Duration::from_secs(1);
 
 /// Probes without an answer that say that nobody is there.
 const MISSED_MAX: u8 = 2;

@@ -38,6 +38,7 @@ pub(crate) use self::control::TraceError;
 use self::control::Wish;
 pub use self::links::LinkCounters;
 use self::members::Joiner;
+pub(crate) use self::members::ask;
 use self::shape::Shape;
 use self::sockets::{Intake, Sockets};
 pub use self::start::{Addresses, StartError};

@@ -8,6 +8,7 @@ mod driver;
 mod error;
 mod line;
 mod metrics;
+mod name;
 mod reload;
 mod running;
 mod sessions;
@@ -20,6 +21,7 @@ pub use self::control::Control;
 pub use self::driver::{Addresses, Nlb};
 pub use self::error::ConfigError;
 pub use self::metrics::{HostCounters, Snapshot};
+pub use self::name::NameLost;
 pub use self::running::{Running, start};
 pub use self::sessions::{ServerRow, SessionList, SessionRow};
 pub use self::settings::{

@@ -72,7 +72,7 @@ fn serve(proxy: &Proxy, mut questions: Questions, servers: &Servers) -> Result<(
             Asked::Enter(entering) => {
                 let list = match entering.kind {
                     PathKind::Tcp => &servers.raw,
-                    PathKind::Http | PathKind::Upgraded => &servers.web,
+                    PathKind::Http => &servers.web,
                 };
                 let path = entering.path;
                 let fewest = list.iter().zip(&mut counts).enumerate();
@@ -96,7 +96,6 @@ fn serve(proxy: &Proxy, mut questions: Questions, servers: &Servers) -> Result<(
                     *count -= 1;
                 }
             }
-            Asked::Upgraded { .. } => {}
         }
     }
     Ok(())

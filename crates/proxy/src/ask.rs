@@ -20,16 +20,11 @@ pub enum Asked {
         /// Which one.
         path: PathId,
     },
-    /// The connection of an admitted path was upgraded: it is a tunnel now.
-    Upgraded {
-        /// Which one.
-        path: PathId,
-    },
 }
 
 /// What all proxy threads ask, in one queue. It is bounded: as many paths may wait as
 /// [`crate::Limits::waiting`] allows, others are refused before they get here; of each path there
-/// are two more reports at most.
+/// is one more report.
 #[derive(Debug)]
 pub struct Questions {
     queue: mpsc::UnboundedReceiver<Asked>,

@@ -56,7 +56,6 @@ pub(crate) enum Phase {
 struct Path {
     id: PathId,
     who: Who,
-    is_upgraded: bool,
     traffic: Arc<Traffic>,
     standing: Standing,
     lane: Rc<Lane>,
@@ -312,7 +311,6 @@ impl Conn {
         self.path.replace(Some(Path {
             id,
             who: who.clone(),
-            is_upgraded: kind == PathKind::Upgraded,
             traffic,
             standing: Standing::Waiting,
             lane: Rc::clone(&self.lane),
@@ -331,16 +329,6 @@ impl Conn {
             path.standing = standing;
         }
         self.wake();
-    }
-
-    /// Reports that the path is a tunnel now.
-    pub(crate) fn note_upgraded(&self) {
-        if let Some(path) = self.path.borrow_mut().as_mut()
-            && !path.is_upgraded
-        {
-            path.is_upgraded = true;
-            self.lane.asking.report(Asked::Upgraded { path: path.id });
-        }
     }
 
     /// Gives up the path, if there is one.

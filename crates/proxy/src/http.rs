@@ -172,14 +172,12 @@ impl Requests {
             return Err(Failure::Method);
         }
         let is_upgrade = forward::upgrade_asked(&request);
-        let kind = if is_upgrade {
-            PathKind::Upgraded
-        } else {
-            PathKind::Http
-        };
         let who = self.who(&request);
         let before = self.conn.path();
-        let admitted = self.conn.admit(&who, kind, || resource(&request)).await;
+        let admitted = self
+            .conn
+            .admit(&who, PathKind::Http, || resource(&request))
+            .await;
         if let Some(own) = &self.own
             && self.conn.path() != before
         {
@@ -283,7 +281,6 @@ impl Requests {
         if !is_upgrade {
             return Err(NoAnswer::Not(Unanswered::Broken));
         }
-        self.conn.note_upgraded();
         self.upgraded.replace(Some(upstream));
         let mut response = response.map(|_| Answer::Empty);
         forward::rewrite_response(&mut response);

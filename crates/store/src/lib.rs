@@ -17,7 +17,7 @@ pub mod sqlite;
 use std::task::{Context, Poll};
 
 pub use operation::{
-    Activated, BOUND_AT_ONCE, Change, ClientState, Mark, Operation, Outcome, PoolStatus,
+    Activated, BOUND_AT_ONCE, Change, ClientState, Holder, Mark, Operation, Outcome, PoolStatus,
     REPEAT_WINDOW, SESSIONS_AT_ONCE, Swept, TAKEN_AT_ONCE, Written,
 };
 pub use row::{

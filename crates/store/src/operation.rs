@@ -18,9 +18,9 @@ use crate::{
 /// One transaction. `by` is the asker's life: all but `Join` and the reads for people are refused
 /// with `Fenced` when it is not the member's present incarnation.
 ///
-/// An nlb is no member of the pool. What it asks (`BoundAt`, `KeepSession`, `PurgeSession`,
-/// `Sessions`) names no life and is not fenced: its rows are under its own name, and end by their
-/// leases when it does.
+/// An nlb is no member of the pool. What it asks of sessions (`BoundAt`, `KeepSession`,
+/// `PurgeSession`, `Sessions`) names no life and is not fenced: its rows are under its own name,
+/// which one nlb holds at a time (`HoldName`), and end by their leases when it does.
 #[derive(Clone, Debug)]
 pub enum Operation {
     /// Takes a fresh epoch for a client that is assigned to `by`, raises its activation count, and
@@ -116,6 +116,17 @@ pub enum Operation {
         /// The beat at which it was seen to stand still.
         beat: u64,
     },
+    /// Keeps the name of an nlb, or takes it. Of the life that holds it this is a beat; another life
+    /// gets it when nobody holds it, or when `over` is the holder as it stands (compare-and-set): of
+    /// several nlbs of one name one runs. → [`Outcome::Held`].
+    HoldName {
+        /// The name.
+        nlb: Arc<str>,
+        /// The asker's life: any number that no other has.
+        life: u64,
+        /// The holder that was seen to stand still.
+        over: Option<Holder>,
+    },
     /// Begins a life of the member called `name`: a fresh incarnation; clients stay assigned to it.
     /// → [`Outcome::Joined`], with the pool's key, which the first member ever makes from `seed`.
     /// Refused with `Fenced` when a life of that name is alive that is not the one at the beat of
@@ -149,6 +160,13 @@ pub enum Operation {
     Leave {
         /// Who.
         by: Membership,
+    },
+    /// Gives back the name of an nlb, if `life` holds it. → [`Outcome::Done`].
+    LeaveName {
+        /// The name.
+        nlb: Arc<str>,
+        /// The asker's life.
+        life: u64,
     },
     /// Sets or clears `owed` of subscriptions, each only under its client's present epoch.
     /// → [`Outcome::Done`].
@@ -212,6 +230,15 @@ pub enum Operation {
         /// From which server.
         from: MemberId,
     },
+}
+
+/// Who holds the name of an nlb, and how far its beat has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Holder {
+    /// Its life.
+    pub life: u64,
+    /// Grows with each [`Operation::HoldName`] of its own.
+    pub beat: u64,
 }
 
 /// One subscription's `owed`, for [`Operation::Owe`].
@@ -325,6 +352,8 @@ pub enum Outcome {
     Ended(bool),
     /// See [`Operation::Find`].
     Found(Option<(Aor, Assignment)>),
+    /// See [`Operation::HoldName`]: who holds it now.
+    Held(Holder),
     /// See [`Operation::Join`].
     Joined {
         /// Its id and life.

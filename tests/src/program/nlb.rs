@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use presently::nlb::{SessionList, SessionRow, StepRow};
+use presently_store::sqlite::Inline;
+use presently_store::{Operation, Outcome, Session, Store, Ticket};
 
 use super::process::{Process, presently, until};
 use super::{Metrics, Place, http};
@@ -83,6 +86,32 @@ impl Nlb {
         &self.file
     }
 
+    /// Where its clients come, in the order of its listeners.
+    pub fn listeners(&self) -> Vec<SocketAddr> {
+        let said = self.process.said();
+        let listeners = said.iter().filter_map(|line| address_of(line, "clients"));
+        listeners.collect()
+    }
+
+    /// Its rows in its own store.
+    pub fn records(&self) -> Vec<Session> {
+        let folder = Path::new(&self.file).parent();
+        let path = folder.expect("it is in a directory").join("nlb.db");
+        let mut store = Inline::open_to_read(&path).expect("the nlb made it");
+        let nlb = "nlb1".into();
+        store.submit(&mut vec![(
+            Ticket(0),
+            Operation::Sessions { nlb, after: None },
+        )]);
+        let mut done = Vec::new();
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let _ = store.poll(&mut cx, &mut done);
+        match done.pop().expect("it is inline").result {
+            Ok(Outcome::Sessions(rows)) => rows,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// What `/sessions` says.
     pub fn sessions(&self) -> SessionList {
         let (status, body) = http(self.admin, "/sessions").expect("the admin port answers");
@@ -134,13 +163,17 @@ fn is_in_order(seen: &[String], expected: &[&str]) -> bool {
 
 fn spawn(file: &str) -> (Process, SocketAddr, SocketAddr) {
     let mut process = Process::spawn(&mut presently(["nlb", "--config", file, "-v"]));
-    let read = |line: &str, word: &str| line.trim().strip_prefix(word)?.trim().parse().ok();
-    let http = process.hear("a listener", |line| read(line, "clients"));
+    let http = process.hear("a listener", |line| address_of(line, "clients"));
     let admin = process.hear("an admin port", |line| {
         let url = line.trim().strip_prefix("admin    http://")?;
         url.strip_suffix("/metrics")?.parse().ok()
     });
     (process, http, admin)
+}
+
+/// The address that a line of the summary names behind `word`.
+fn address_of(line: &str, word: &str) -> Option<SocketAddr> {
+    line.trim().strip_prefix(word)?.trim().parse().ok()
 }
 
 /// An application server: greets an upgraded connection with its name and echoes its lines; counts
@@ -274,26 +307,37 @@ pub struct Guest {
 impl Guest {
     /// Asks for an upgrade at `nlb` as the user called `name`; the status when that is refused.
     pub fn open(nlb: SocketAddr, name: &str, uuid: Option<&str>) -> Result<Self, u16> {
-        Self::ask(nlb, name, uuid).expect("an answer")
+        let uuid = uuid.map_or_else(String::new, |uuid| format!("Presently-Session: {uuid}\r\n"));
+        Self::ask(nlb, "/desk", &format!("X-User: {name}\r\n{uuid}"))
     }
 
-    /// As [`Guest::open`], over a listener of raw TCP; `None` when the connection is closed without
-    /// an answer.
-    pub fn try_open(nlb: SocketAddr, name: &str) -> Option<Self> {
-        Self::ask(nlb, name, None)?.ok()
+    /// Asks for an upgrade of `target` with these headers, a line each.
+    pub fn ask(nlb: SocketAddr, target: &str, headers: &str) -> Result<Self, u16> {
+        Self::behind(nlb, b"", target, headers).expect("an answer")
     }
 
-    fn ask(nlb: SocketAddr, name: &str, uuid: Option<&str>) -> Option<Result<Self, u16>> {
+    /// As [`Guest::open`], over a listener of raw TCP and behind `opening`; `None` when the
+    /// connection is closed without an answer.
+    pub fn try_open(nlb: SocketAddr, opening: &[u8]) -> Option<Self> {
+        Self::behind(nlb, opening, "/desk", "")?.ok()
+    }
+
+    fn behind(
+        nlb: SocketAddr,
+        opening: &[u8],
+        target: &str,
+        headers: &str,
+    ) -> Option<Result<Self, u16>> {
         let stream = TcpStream::connect(nlb).expect("the nlb listens");
         let timeout = stream.set_read_timeout(Some(WITHIN));
         timeout.expect("a socket can");
-        let uuid = uuid.map_or_else(String::new, |uuid| format!("Presently-Session: {uuid}\r\n"));
         let request = format!(
-            "GET /desk HTTP/1.1\r\nHost: {nlb}\r\nX-User: {name}\r\n{uuid}Upgrade: echo\r\n\
+            "GET {target} HTTP/1.1\r\nHost: {nlb}\r\n{headers}Upgrade: echo\r\n\
              Connection: Upgrade\r\n\r\n"
         );
+        let bytes = [opening, request.as_bytes()].concat();
         let mut stream = BufReader::new(stream);
-        stream.get_mut().write_all(request.as_bytes()).ok()?;
+        stream.get_mut().write_all(&bytes).ok()?;
         let head = read_head(&mut stream)?;
         let status = head
             .split(' ')

@@ -1,7 +1,7 @@
 //! Phones over real sockets: an agent each, driven without threads.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -43,12 +43,14 @@ enum Line {
 impl Town {
     /// A phone of `user` over UDP.
     pub fn udp(&mut self, user: &str, pool: SocketAddr) -> usize {
-        let any = if pool.is_ipv6() {
-            "[::1]:0"
-        } else {
-            "127.0.0.1:0"
-        };
-        let socket = UdpSocket::bind(any).expect("a free port");
+        let host = if pool.is_ipv6() { "::1" } else { "127.0.0.1" };
+        self.udp_at(user, pool, host)
+    }
+
+    /// A phone of `user` over UDP whose address is `host`, one of this machine's.
+    pub fn udp_at(&mut self, user: &str, pool: SocketAddr, host: &str) -> usize {
+        let host: IpAddr = host.parse().expect("an address");
+        let socket = UdpSocket::bind((host, 0)).expect("a free port");
         let at = socket.local_addr().expect("it is bound");
         socket.set_nonblocking(true).expect("a socket can");
         self.add(user, Protocol::Udp, at, Line::Udp { socket, pool })
@@ -110,6 +112,26 @@ impl Town {
         phone.publish(open, note);
         self.until("published", |town| {
             town.phone(place).count(is_answer) > before
+        });
+    }
+
+    /// A user who logs on with a phone over UDP: registers, and says that somebody is there.
+    pub fn log_on(&mut self, user: &str, pool: SocketAddr) -> usize {
+        let phone = self.udp(user, pool);
+        self.register(phone);
+        self.publish(phone, true, "here");
+        phone
+    }
+
+    /// The phone at `place` takes back what it said and its registration, and waits for the answer.
+    pub fn log_off(&mut self, place: usize) {
+        self.phone(place).ask(|agent, now, out| {
+            agent.unpublish(now, "presence", out);
+            agent.unregister(now, out);
+        });
+        self.until("logged off", |town| {
+            let gone = |event: &Event| matches!(event, Event::Unregistered);
+            town.phone(place).saw(gone)
         });
     }
 

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use presently::Reading;
 use presently_pool::Member as Row;
 use presently_sip::Aor;
 use presently_store::sqlite::{Inline, Settings};
@@ -209,6 +210,19 @@ impl Pool {
         let output = run(["status", "--store", &self.place.store(), "--json"]);
         assert!(output.status.success(), "{output:?}");
         serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    /// What the store keeps of `aor`: bindings, publications and subscriptions.
+    pub fn kept(&self, aor: &Aor) -> (usize, usize, usize) {
+        let mut store = Reading::open(&self.place.path("pool.db")).expect("the pool made it");
+        let client = store.client(aor).expect("it answers");
+        client.map_or((0, 0, 0), |it| {
+            (
+                it.bindings.len(),
+                it.publications.len(),
+                it.subscriptions.len(),
+            )
+        })
     }
 
     /// The server that `user` is assigned to.

@@ -1,6 +1,7 @@
 //! The sessions, by what they are known by, and their timers in one wheel.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use presently_sip::{Aor, Moment, Wheel};
 
@@ -75,6 +76,12 @@ impl Table {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Session> {
         self.sessions.values().map(|session| &**session)
+    }
+
+    /// Those behind `id`, in the order of their ids.
+    pub(super) fn iter_after(&self, id: SessionId) -> impl Iterator<Item = &Session> {
+        let behind = self.sessions.range((Bound::Excluded(id), Bound::Unbounded));
+        behind.map(|(_, session)| &**session)
     }
 
     /// Whose session `id` is; empty for nobody's.

@@ -4,11 +4,13 @@ use std::fmt;
 
 use presently_sip::{Aor, WallTime};
 
-use crate::{ServerName, State};
+use crate::{ServerName, SessionId, State};
 
 /// A session for `status` and `/sessions`.
 #[derive(Clone, Debug)]
 pub struct Sight {
+    /// Which: a later session has a greater one.
+    pub id: SessionId,
     /// Whose it is.
     pub user: Aor,
     /// Its UUID.

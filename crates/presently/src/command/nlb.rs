@@ -60,8 +60,7 @@ async fn serve(
         filter,
     };
     tokio::spawn(reload.run(hangup, nlb.control()));
-    nlb.run(stopped).await;
-    Ok(())
+    Ok(nlb.run(stopped).await?)
 }
 
 fn print_addresses(addresses: &Addresses) {

@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 use super::start::StartError;
 
 /// Asks the store one thing and waits for the answer.
-pub(super) async fn ask(store: &mut dyn Store, operation: Operation) -> Result<Outcome, Refused> {
+pub(crate) async fn ask(store: &mut dyn Store, operation: Operation) -> Result<Outcome, Refused> {
     let ticket = Ticket(u64::MAX);
     store.submit(&mut vec![(ticket, operation)]);
     let mut done = Vec::new();

@@ -61,15 +61,15 @@ async fn readiness(State(control): State<Control>) -> (StatusCode, String) {
 }
 
 async fn sessions(State(private): State<Private>, RawQuery(query): RawQuery) -> Response {
-    match private.part(query.as_deref()) {
-        Ok(part) => json(private.control.sessions(part).await),
+    match private.wanted(query.as_deref()) {
+        Ok(Wanted { user, after }) => json(private.control.sessions(user, after).await).await,
         Err(refusal) => refusal.into_response(),
     }
 }
 
 async fn steps(State(private): State<Private>, RawQuery(query): RawQuery) -> Response {
-    match private.part(query.as_deref()) {
-        Ok(part) => json(private.control.steps(part).await),
+    match private.wanted(query.as_deref()) {
+        Ok(Wanted { user, .. }) => json(private.control.steps(user).await).await,
         Err(refusal) => refusal.into_response(),
     }
 }
@@ -81,30 +81,53 @@ struct Private {
     address: SocketAddr,
 }
 
+/// What a query asks for.
+#[derive(Default)]
+struct Wanted<'a> {
+    /// The part of an address; empty for all.
+    user: &'a str,
+    /// The session behind which a page begins.
+    after: u64,
+}
+
 impl Private {
-    /// The part of an address that `query` asks for; all of them without one.
-    fn part<'a>(&self, query: Option<&'a str>) -> Result<&'a str, (StatusCode, String)> {
+    fn wanted<'a>(&self, query: Option<&'a str>) -> Result<Wanted<'a>, (StatusCode, String)> {
         let address = self.address;
         if !address.ip().is_loopback() {
             let text = format!("users are shown on loopback only, and this port is {address}\n");
             return Err((StatusCode::FORBIDDEN, text));
         }
-        let Some(query) = query else {
-            return Ok("");
-        };
-        query.strip_prefix("user=").ok_or_else(|| {
-            let text = "the only parameter is user=PART-OF-THE-ADDRESS\n".to_owned();
+        Wanted::read(query.unwrap_or_default()).ok_or_else(|| {
+            let text = "the parameters are user=PART-OF-THE-ADDRESS and after=NUMBER\n".to_owned();
             (StatusCode::BAD_REQUEST, text)
         })
     }
 }
 
-fn json(found: Option<impl Serialize>) -> Response {
+impl<'a> Wanted<'a> {
+    fn read(query: &'a str) -> Option<Self> {
+        let mut wanted = Self::default();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=')? {
+                ("user", user) => wanted.user = user,
+                ("after", number) => wanted.after = number.parse().ok()?,
+                _ => return None,
+            }
+        }
+        Some(wanted)
+    }
+}
+
+/// Written on a thread beside the loop's: a page of sessions takes some milliseconds.
+async fn json(found: Option<impl Serialize + Send + 'static>) -> Response {
     let Some(found) = found else {
         return stuck().into_response();
     };
+    let write = move || serde_json::to_string(&found).expect("every row can be written");
+    let Ok(text) = tokio::task::spawn_blocking(write).await else {
+        return stuck().into_response();
+    };
     let kind = [(header::CONTENT_TYPE, "application/json")];
-    let text = serde_json::to_string(&found).expect("every row can be written");
     (kind, text).into_response()
 }
 

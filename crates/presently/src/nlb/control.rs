@@ -6,7 +6,7 @@ use presently_nlb::Server;
 use tokio::sync::{mpsc, oneshot};
 
 use super::metrics::Snapshot;
-use super::sessions::SessionList;
+use super::sessions::{Part, SessionList};
 use super::steps::StepRow;
 
 /// A handle on a running nlb. Cheap to clone.
@@ -20,8 +20,8 @@ pub struct Control {
 pub(super) enum Wish {
     /// Use this list of application servers.
     Servers(Vec<Server>, oneshot::Sender<()>),
-    /// List the sessions whose user has this text in it.
-    Sessions(String, oneshot::Sender<SessionList>),
+    /// List those whose user has this text in it, of some sessions behind the one of this number.
+    Sessions(String, u64, oneshot::Sender<Part>),
     /// List the latest steps of users with this text in their address.
     Steps(String, oneshot::Sender<Vec<StepRow>>),
     /// Tell the counters.
@@ -39,11 +39,19 @@ impl Control {
         self.ask(Wish::Snapshot).await
     }
 
-    /// The sessions whose user has `part` in it, up to a bound; `None` when the nlb has ended or
-    /// is stuck for a second.
-    pub async fn sessions(&self, part: &str) -> Option<SessionList> {
-        let part = part.to_owned();
-        self.ask(|answer| Wish::Sessions(part, answer)).await
+    /// A page of the sessions whose user has `part` in it: those behind the session of the number
+    /// `after`, 0 for the first page. It is read bit by bit, so that nobody waits for it: sessions
+    /// that begin or end meanwhile may be in it or not. `None` when the nlb has ended or is stuck
+    /// for a second.
+    pub async fn sessions(&self, part: &str, after: u64) -> Option<SessionList> {
+        let Snapshot { servers, nlb, .. } = self.snapshot().await?;
+        let mut list = SessionList::new(servers, nlb.sessions, after);
+        while let Some(after) = list.wants() {
+            let part = part.to_owned();
+            let wish = |answer| Wish::Sessions(part, after, answer);
+            list.add(self.ask(wish).await?);
+        }
+        Some(list)
     }
 
     /// The latest steps of users with `part` in their address; `None` when the nlb has ended or is

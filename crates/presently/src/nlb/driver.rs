@@ -21,9 +21,11 @@ use super::config::probed;
 use super::control::Wish;
 use super::line::Line;
 use super::metrics::{HostCounters, Snapshot};
+use super::name::{Name, NameLost};
+use super::sessions::Part;
 use super::settings::{AtStop, WhenUnreachable};
 use super::steps::Steps;
-use super::{Config, Control, ServerRow, SessionList};
+use super::{Config, Control, ServerRow};
 use crate::driver::Clock;
 
 /// An nlb with its sockets, ready to run.
@@ -40,6 +42,7 @@ pub struct Nlb {
     pub(super) store_lock: Arc<LockCounters>,
     pub(super) done: Vec<Completion>,
     pub(super) bound: Bound,
+    pub(super) name: Name,
     pub(super) probes: Probes,
     pub(super) clock: Clock,
     pub(super) sleep: Pin<Box<Sleep>>,
@@ -76,14 +79,18 @@ impl Nlb {
 
     /// Serves until `stop` is done. Then connections end; sessions stay in the store for the next
     /// start or are released, as configured, within a bound.
-    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+    ///
+    /// # Errors
+    ///
+    /// Another process has taken its name in the store: it ends at once, and writes no more.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), NameLost> {
         let mut stop = pin!(stop);
         // The loop has bounds of its own; tokio's would only cut its turns short.
         let serving = poll_fn(|cx| match stop.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(()),
-            Poll::Pending => self.poll_turns(cx),
+            Poll::Ready(()) => Poll::Ready(Ok(())),
+            Poll::Pending => self.poll_turns(cx).map(Err),
         });
-        tokio::task::unconstrained(serving).await;
+        tokio::task::unconstrained(serving).await?;
         let (input, within) = match self.config.settings.at_stop {
             AtStop::Keep => (Input::Stop, STOP_WITHIN),
             AtStop::Release => (Input::Close, RELEASE_WITHIN),
@@ -92,25 +99,33 @@ impl Nlb {
             .handle_input(self.clock.now(), input, &mut self.out);
         self.proxy.stop();
         let finishing = poll_fn(|cx| {
-            let _ = self.poll_turns(cx);
+            if let Poll::Ready(lost) = self.poll_turns(cx) {
+                return Poll::Ready(Err(lost));
+            }
             if self.machine.is_idle() && self.is_drained {
-                Poll::Ready(())
+                Poll::Ready(Ok(()))
             } else {
                 Poll::Pending
             }
         });
         // What the presence server does not hear now it forgets when it expires.
-        let _ = tokio::time::timeout(within, finishing).await;
+        let finished = tokio::time::timeout(within, finishing).await;
+        finished.unwrap_or(Ok(()))?;
+        self.name.leave(self.store.as_mut()).await;
+        Ok(())
     }
 
-    /// Takes turns until there is nothing to do; never ready.
-    fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Takes turns until there is nothing to do; ready when the name is lost.
+    fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<NameLost> {
         for _ in 0..TURNS_MAX {
             let now = self.clock.now();
             self.counters.turns += 1;
             let mut is_busy = self.line.receive(now, cx, &mut self.machine, &mut self.out);
             is_busy |= self.take_questions(now, cx);
             is_busy |= self.take_completions(now, cx);
+            if let Some(lost) = self.name.lost() {
+                return Poll::Ready(lost);
+            }
             is_busy |= self.take_health(now, cx);
             while let Poll::Ready(Some(wish)) = self.wishes.poll_recv(cx) {
                 self.grant(wish, now);
@@ -123,6 +138,7 @@ impl Nlb {
             {
                 self.machine.handle_timeout(now, &mut self.out);
             }
+            self.out.operations.extend(self.name.beat(now.moment));
             self.flush(now);
             is_busy |= self.poll_sleep(cx).is_ready();
             if !is_busy {
@@ -162,8 +178,6 @@ impl Nlb {
             Asked::Enter(entering) => self.hand(now, Input::Enter(entering)),
             Asked::Left { path } if self.bound.left(path) => {}
             Asked::Left { path } => self.hand(now, Input::Left { path }),
-            // For the machine a tunnel is a path like any other.
-            Asked::Upgraded { .. } => {}
         }
     }
 
@@ -173,7 +187,9 @@ impl Nlb {
         }
         let mut done = std::mem::take(&mut self.done);
         for completion in done.drain(..) {
-            if Bound::is_own(&completion) {
+            if Name::is_own(&completion) {
+                self.name.on_beaten(now.moment, &completion);
+            } else if Bound::is_own(&completion) {
                 if let Some(entering) = self.bound.answered(completion) {
                     self.hand(now, Input::Enter(entering));
                 }
@@ -225,7 +241,11 @@ impl Nlb {
     }
 
     fn poll_sleep(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let due = [self.machine.poll_timeout(), self.line.poll_timeout()];
+        let due = [
+            self.machine.poll_timeout(),
+            self.line.poll_timeout(),
+            self.name.poll_timeout(),
+        ];
         let due = due.into_iter().flatten().min();
         // Without a timer it looks again in an hour.
         let due = self.clock.instant(due.unwrap_or(Moment(u64::MAX)));
@@ -243,8 +263,8 @@ impl Nlb {
                 self.hand(now, Input::Servers(servers));
                 let _ = done.send(());
             }
-            Wish::Sessions(part, answer) => {
-                let _ = answer.send(SessionList::of(&self.machine, &part));
+            Wish::Sessions(user, after, answer) => {
+                let _ = answer.send(Part::of(&self.machine, &user, after));
             }
             Wish::Steps(part, answer) => {
                 let _ = answer.send(self.steps.rows(&part));

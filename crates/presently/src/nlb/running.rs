@@ -55,11 +55,13 @@ fn run(
         let nlb = Nlb::open(config).await?;
         // Whoever started it may have gone.
         let _ = ready.send(Ok((nlb.addresses().clone(), nlb.control())));
-        nlb.run(async {
+        let ran = nlb.run(async {
             // An error says that the handle was dropped: that stops it too.
             let _ = stopped.await;
-        })
-        .await;
+        });
+        if let Err(lost) = ran.await {
+            tracing::error!("{lost}");
+        }
         Ok(())
     })
 }

@@ -128,7 +128,7 @@ pub enum AtStop {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
 pub enum Anonymous {
-    /// They pass, to the server with the fewest sessions, and hold no slot.
+    /// They pass, to the server with the fewest sessions, each connection with a slot of its own.
     Pass,
     /// They are refused.
     #[default]

@@ -1,6 +1,5 @@
 //! From a configuration to an nlb that is ready to run: sockets, store, records, proxy.
 
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,7 +9,7 @@ use presently_nlb::{Nlb as Machine, Outputs};
 use presently_proxy::{Probes, Proxy};
 use presently_sip::Aor;
 use presently_store::sqlite::{OpenError, Settings, Threaded};
-use presently_store::{Operation, Outcome, Refused, Session, Store, Ticket};
+use presently_store::{Operation, Outcome, Refused, Session, Store};
 use presently_transport::BindError;
 use tokio::net::TcpListener;
 
@@ -18,9 +17,10 @@ use super::bound::Bound;
 use super::driver::{Addresses, Nlb};
 use super::line::Line;
 use super::metrics::HostCounters;
+use super::name::Name;
 use super::steps::Steps;
 use super::{Config, Control, admin, config};
-use crate::driver::Clock;
+use crate::driver::{Clock, ask};
 
 /// Why an nlb could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -41,9 +41,12 @@ pub enum StartError {
     /// A listener towards clients, or a thread behind it, could not be opened.
     #[error(transparent)]
     Proxy(#[from] presently_proxy::StartError),
-    /// The store did not tell the sessions.
-    #[error("the store did not tell the sessions of an earlier run")]
-    Records(#[source] Refused),
+    /// An nlb of this name runs already.
+    #[error("an nlb called {name} runs on this store: each needs a name of its own")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
     /// The loop's thread or runtime could not be made.
     #[error("the loop cannot be started")]
     Runtime(#[source] io::Error),
@@ -56,6 +59,9 @@ pub enum StartError {
         #[source]
         source: OpenError,
     },
+    /// The store did not write, or did not tell the sessions of an earlier run.
+    #[error("the store does not answer")]
+    Unanswered(#[source] Refused),
 }
 
 impl Nlb {
@@ -75,6 +81,7 @@ impl Nlb {
         let store = open_store(&config)?;
         let store_lock = store.lock_counters();
         let mut store: Box<dyn Store> = Box::new(store);
+        let name = Name::take(store.as_mut(), &config.name).await?;
         let records = read_records(store.as_mut(), &config.name).await?;
         let servers = config::servers(&config.settings.server);
         let probes = Probes::start(config.probes(), config::probed(&servers));
@@ -105,6 +112,7 @@ impl Nlb {
             store_lock,
             done: Vec::new(),
             bound,
+            name,
             probes,
             sleep: Box::pin(tokio::time::sleep_until(clock.instant(clock.now().moment))),
             clock,
@@ -143,20 +151,11 @@ async fn read_records(store: &mut dyn Store, name: &str) -> Result<Vec<Session>,
         let after: Option<Aor> = records.last().map(|last| last.user.clone());
         let nlb = Arc::clone(&nlb);
         let page = ask(store, Operation::Sessions { nlb, after }).await;
-        match page.map_err(StartError::Records)? {
+        match page.map_err(StartError::Unanswered)? {
             Outcome::Sessions(page) if !page.is_empty() => records.extend(page),
             _ => return Ok(records),
         }
     }
-}
-
-/// Asks the store one thing and waits for the answer.
-async fn ask(store: &mut dyn Store, operation: Operation) -> Result<Outcome, Refused> {
-    store.submit(&mut vec![(Ticket(0), operation)]);
-    let mut done = Vec::new();
-    poll_fn(|cx| store.poll(cx, &mut done)).await;
-    let completion = done.pop();
-    completion.map_or(Err(Refused::Unavailable), |completion| completion.result)
 }
 
 /// A write and a purge for each of as many users as may come and go while a disk stands still.

@@ -14,8 +14,8 @@ use presently_sip::Aor;
 
 use super::values::{aor, at};
 use crate::{
-    Activated, Change, Completion, Document, Operation, Outcome, PoolStatus, Refused, Session,
-    Store, Swept, Ticket, Written,
+    Activated, Change, Completion, Document, Holder, Operation, Outcome, PoolStatus, Refused,
+    Session, Store, Swept, Ticket, Written,
 };
 
 /// A store, and a balancer and servers that have joined it.
@@ -295,6 +295,22 @@ impl Pool {
             Ok(Outcome::Sessions(sessions)) => sessions,
             other => panic!("not read: {other:?}"),
         }
+    }
+
+    /// Holds the name of an nlb, or tries to.
+    pub(super) fn hold(&mut self, nlb: &str, life: u64, over: Option<Holder>) -> Holder {
+        let nlb = nlb.into();
+        match self.ask(Operation::HoldName { nlb, life, over }) {
+            Ok(Outcome::Held(holder)) => holder,
+            other => panic!("not said: {other:?}"),
+        }
+    }
+
+    /// Gives the name of an nlb back.
+    pub(super) fn leave_name(&mut self, nlb: &str, life: u64) {
+        let nlb = nlb.into();
+        let left = self.ask(Operation::LeaveName { nlb, life });
+        assert!(matches!(left, Ok(Outcome::Done)), "{left:?}");
     }
 
     /// Reads documents.

@@ -8,7 +8,8 @@ use presently_sip::{Flow, WallTime};
 use super::pool::Pool;
 use super::values::{aor, at, bind, binding, session, tag, unbind};
 use crate::{
-    BOUND_AT_ONCE, Change, Operation, Outcome, SESSIONS_AT_ONCE, Session, SessionState, Store,
+    BOUND_AT_ONCE, Change, Holder, Operation, Outcome, SESSIONS_AT_ONCE, Session, SessionState,
+    Store,
 };
 
 /// All claims of this file.
@@ -24,6 +25,27 @@ pub(super) fn run(open: &dyn Fn() -> Box<dyn Store>) {
     phones_are_found_by_the_address_they_come_from(open());
     an_address_finds_no_phone_that_has_gone(open());
     an_address_of_many_phones_finds_some_of_them(open());
+    a_name_is_held_by_one_life_at_a_time(open());
+}
+
+fn a_name_is_held_by_one_life_at_a_time(store: Box<dyn Store>) {
+    let mut pool = Pool::new(store);
+    let first = pool.hold("nlb1", 7, None);
+    let second = pool.hold("nlb1", 7, None);
+    assert_eq!((first.life, second.life), (7, 7));
+    assert!(second.beat > first.beat);
+    for over in [None, Some(first), Some(Holder { life: 8, ..second })] {
+        assert_eq!(pool.hold("nlb1", 8, over), second, "{over:?}");
+    }
+    assert_eq!(pool.hold("nlb2", 8, None).life, 8, "another name");
+    let taken = pool.hold("nlb1", 8, Some(second));
+    assert_eq!(taken.life, 8);
+    assert_eq!(pool.hold("nlb1", 9, Some(second)), taken, "it has gone on");
+    pool.leave_name("nlb1", 7);
+    assert_eq!(pool.hold("nlb1", 7, None), taken);
+    pool.leave_name("nlb1", 8);
+    assert_eq!(pool.hold("nlb1", 7, None).life, 7);
+    assert_eq!(pool.hold("nlb2", 7, None).life, 8);
 }
 
 // S13, S14

@@ -60,9 +60,11 @@ impl<'c> Batch<'c> {
             Operation::Commit { .. } => commit::commit(self, operation),
             Operation::Drain { name, is_draining } => member::drain(self, name, *is_draining),
             Operation::End { by, member, beat } => takeover::end(self, *by, *member, *beat),
+            Operation::HoldName { nlb, life, over } => session::hold_name(self, nlb, *life, *over),
             Operation::Join { .. } => member::join(self, operation),
             Operation::KeepSession(session) => session::keep(self, session),
             Operation::Leave { by } => member::leave(self, *by),
+            Operation::LeaveName { nlb, life } => session::leave_name(self, nlb, *life),
             Operation::Owe { by, marks } => commit::owe(self, *by, marks),
             Operation::PurgeSession {
                 user,

@@ -8,7 +8,7 @@ use super::OpenError;
 const APPLICATION: i64 = 0x7072_6573;
 
 /// Step n brings a store that has n steps to n + 1. A step that has been released is never edited.
-const STEPS: [&str; 3] = [FIRST, TAKEOVER, SESSIONS];
+const STEPS: [&str; 4] = [FIRST, TAKEOVER, SESSIONS, NAMES];
 
 /// What `PRAGMA user_version` says: how many steps a program must know to use the store. A step
 /// that only adds (a table, an index, a column with a default) leaves it as it is, so that
@@ -216,6 +216,15 @@ CREATE INDEX sessions_by_end ON sessions (until);
 ALTER TABLE bindings ADD COLUMN ip TEXT AS (rtrim(substr(ltrim(substr(ltrim(
     rtrim(flow, '0123456789 '), '0123456789'), 6), '0123456789'), 2), ':'));
 CREATE INDEX bindings_by_ip ON bindings (ip);
+";
+
+/// Which life of an nlb holds its name; an addition.
+const NAMES: &str = "
+CREATE TABLE nlbs (
+    name TEXT PRIMARY KEY,
+    life INTEGER NOT NULL,
+    beat INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Brings the store to the newest version, in one transaction that other processes wait for. A

@@ -1,4 +1,4 @@
-//! What an nlb remembers of those it serves, and the leases that end it.
+//! What an nlb remembers of those it serves, the leases that end it, and who has the nlb's name.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use super::batch::Batch;
 use super::rows::{self, Cells, int, session_columns};
 use super::writer::Failure;
 use super::{client, read, text};
-use crate::{BOUND_AT_ONCE, Outcome, REPEAT_WINDOW, SESSIONS_AT_ONCE, Session};
+use crate::{BOUND_AT_ONCE, Holder, Outcome, REPEAT_WINDOW, SESSIONS_AT_ONCE, Session};
 
 /// [`crate::Operation::KeepSession`].
 pub(super) fn keep(batch: &mut Batch<'_>, session: &Session) -> Result<Outcome, Failure> {
@@ -59,6 +59,40 @@ pub(super) fn purge_over(batch: &mut Batch<'_>, now: WallTime, limit: i64) -> ru
         remove(batch, &user, &nlb, now.after(REPEAT_WINDOW))?;
     }
     Ok(())
+}
+
+/// [`crate::Operation::HoldName`].
+pub(super) fn hold_name(
+    batch: &mut Batch<'_>,
+    nlb: &str,
+    life: u64,
+    over: Option<Holder>,
+) -> Result<Outcome, Failure> {
+    let sql = "INSERT INTO nlbs VALUES (?1, ?2, 0)
+        ON CONFLICT (name) DO UPDATE SET life = ?2, beat = beat + 1
+            WHERE life = ?2 OR (life = ?3 AND beat = ?4)";
+    let (over_life, over_beat) = over.map(|it| (int(it.life), int(it.beat))).unzip();
+    let params = params![nlb, int(life), over_life, over_beat];
+    batch.connection.prepare_cached(sql)?.execute(params)?;
+    let held = batch
+        .connection
+        .prepare_cached("SELECT life, beat FROM nlbs WHERE name = ?1")?
+        .query_row([nlb], |row| {
+            let mut cells = Cells::new(row);
+            Ok(Holder {
+                life: cells.number()?,
+                beat: cells.number()?,
+            })
+        })?;
+    Ok(Outcome::Held(held))
+}
+
+/// [`crate::Operation::LeaveName`].
+pub(super) fn leave_name(batch: &mut Batch<'_>, nlb: &str, life: u64) -> Result<Outcome, Failure> {
+    let sql = "DELETE FROM nlbs WHERE name = ?1 AND life = ?2";
+    let mut statement = batch.connection.prepare_cached(sql)?;
+    statement.execute(params![nlb, int(life)])?;
+    Ok(Outcome::Done)
 }
 
 /// [`crate::Operation::Sessions`].

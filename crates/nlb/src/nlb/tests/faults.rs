@@ -249,3 +249,45 @@ fn a_feed_that_is_refused_leaves_ordinary_timeouts() {
     world.run(secs(60));
     assert!(world.has(AL, &What::Baseline { is_open: true }));
 }
+
+// S22
+/// The presence server takes the connection before it can do anything: over TCP nothing repeats
+/// what it dropped.
+#[test]
+fn a_registration_that_a_new_flow_swallowed_goes_again_with_the_first_answer() {
+    let mut world = World::new(Config {
+        protocol: presently_sip::Protocol::Tcp,
+        ..config()
+    });
+    world.serve_open(AL);
+    let probe_every = world.nlb.config().probe_every;
+    world.presence.is_away = true;
+    world.input(Input::FlowLost);
+    world.run(secs(1));
+    assert!(!world.nlb.is_reachable());
+    world.presence.is_away = false;
+    world.run(probe_every);
+    assert!(world.nlb.is_reachable(), "{:#?}", world.lately(AL));
+    world.run(secs(1));
+    let registers = world.presence.log.iter();
+    let registers = registers.filter(|it| it.starts_with("REGISTER nlb1"));
+    assert_eq!(
+        registers.count(),
+        2 + 2,
+        "of the own line and of the handle"
+    );
+}
+
+#[test]
+fn a_flow_that_closes_at_once_is_not_made_in_a_circle() {
+    let mut world = World::new(config());
+    world.serve_open(AL);
+    world.presence.is_away = true;
+    let sent = world.sent_while(|world| {
+        for _ in 0..1_000 {
+            world.input(Input::FlowLost);
+            world.run(Duration::from_millis(1));
+        }
+    });
+    assert!((2..10).contains(&sent.len()), "{}", sent.len());
+}

@@ -19,23 +19,33 @@ pub(super) async fn run(args: NlbStatus) -> Result<(), Box<dyn Error>> {
         return Err("that nlb has no admin port (admin = \"HOST:PORT\")".into());
     }
     let admin = args.admin.or(file).unwrap_or(ADMIN);
-    let asking = tokio::time::timeout(PATIENCE, ask(admin));
-    let body = asking
-        .await
-        .map_err(|_| "the admin port does not answer")??;
-    let list: SessionList = serde_json::from_str(&body)?;
+    let mut list = SessionList {
+        next: Some(0),
+        ..SessionList::default()
+    };
+    while let Some(after) = list.next {
+        let page = tokio::time::timeout(PATIENCE, ask(admin, after)).await;
+        let page = page.map_err(|_| "the admin port does not answer")??;
+        let mut page: SessionList = serde_json::from_str(&page)?;
+        list.sessions.append(&mut page.sessions);
+        page.sessions = list.sessions;
+        list = page;
+    }
     if args.json {
-        println!("{body}");
+        println!("{}", serde_json::to_string(&list)?);
     } else {
         print(&list);
     }
     Ok(())
 }
 
-async fn ask(admin: SocketAddr) -> Result<String, Box<dyn Error>> {
+/// The page of sessions behind the one of the number `after`.
+async fn ask(admin: SocketAddr, after: u64) -> Result<String, Box<dyn Error>> {
     let stream = TcpStream::connect(admin).await;
     let mut stream = stream.map_err(|error| format!("no nlb answers at {admin}: {error}"))?;
-    let request = format!("GET /sessions HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
+    let request = format!(
+        "GET /sessions?after={after} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
