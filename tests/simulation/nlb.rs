@@ -16,7 +16,7 @@ use std::sync::Mutex;
 use self::script::{Script, Sum};
 use super::seeds::{Run, assert_all};
 
-// S19, S20, S21, S22, S23, S24, S25
+// S14, S19, S20, S21, S22, S23, S24, S25
 #[test]
 fn no_user_who_is_there_is_released_and_nothing_is_left_over_whatever_fails() {
     let sum = Mutex::new(Sum::default());
@@ -42,5 +42,5 @@ fn the_same_seed_gives_the_same_run_of_an_nlb() {
     }
 }
 
-/// What the gate has time for; docs/nlb.md says how to run more.
+/// What the gate has time for; docs/reliability.md says how to run more.
 const SEEDS: u64 = 40;
