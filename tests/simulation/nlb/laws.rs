@@ -331,9 +331,14 @@ impl Laws {
                 "law S22: released while presence could not be reached",
             );
         }
+        self.nobody_is_cut_off_after_an_alarm(at, user);
+    }
+
+    /// S23: neither users nor their devices.
+    fn nobody_is_cut_off_after_an_alarm(&mut self, at: Moment, user: &Aor) {
         let hold = self.held_until.filter(|until| at < *until);
         if hold.is_some_and(|until| until.since(at) > MILLI * 50) {
-            self.broken(user, "law S23: released after an alarm");
+            self.broken(user, "law S23: cut off after an alarm");
         }
     }
 
@@ -356,6 +361,7 @@ impl Laws {
         self.no_path_that_moves_bytes_is_cut(world, at, path);
         self.who_used_a_path_when_it_was_sent_is_asked(world, path);
         self.no_path_is_cut_by_an_older_word(path);
+        self.nobody_is_cut_off_after_an_alarm(at, &path.user);
         self.of_several_devices_only_the_one_that_left_is_cut(users, at, path);
     }
 

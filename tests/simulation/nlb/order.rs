@@ -41,7 +41,10 @@ impl Session {
                 return self.is_announced && !self.is_leaving();
             }
             What::Admitted { .. } => return self.has_access && !self.is_leaving(),
-            What::Subscribed => return self.has_access && self.is_announced,
+            // What an earlier life was giving back is taken up only to be ended.
+            What::Subscribed => {
+                return self.has_access && (self.is_announced || self.is_leaving());
+            }
             What::Notified { .. } => {
                 self.is_notified = true;
                 return self.is_announced && !self.is_leaving();
