@@ -207,6 +207,26 @@ fn a_failure_that_takes_its_time_is_stopped_at_the_bound() {
     assert_eq!(world.nlb.counters().alarms, 1);
 }
 
+// S19
+// S23
+#[test]
+fn an_alarm_also_spares_the_paths_of_a_device_that_had_just_gone() {
+    let (mut world, users) = crowd(30);
+    let devices = |desk| [("desk", desk), ("phone", true)];
+    world.set_devices(AL, &devices(true));
+    let path = world.enter_from(Some(AL), Some("desk"));
+    world.run(secs(10));
+    world.send(path);
+    world.set_devices(AL, &devices(false));
+    world.run(millis(100));
+    for user in &users {
+        world.set_open(user, false);
+    }
+    world.run(secs(60));
+    assert_eq!(world.nlb.counters().alarms, 1);
+    assert!(world.admitted.contains_key(&path));
+}
+
 // S23
 #[test]
 fn a_few_who_leave_together_are_let_go() {
