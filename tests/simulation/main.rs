@@ -8,6 +8,7 @@ mod fan_out;
 mod first_path;
 mod flows;
 mod laws;
+mod nlb;
 mod nothing_is_lost;
 mod order;
 mod play;

@@ -11,6 +11,7 @@ mod unheard;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub(crate) use self::script::SHAPES;
 use self::script::{Count, Script};
 use super::seeds::{Run, assert_all};
 

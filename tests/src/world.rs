@@ -10,6 +10,7 @@ mod journal;
 mod kept;
 mod ledger;
 mod network;
+mod nlb;
 mod phone;
 mod pool;
 mod process;
@@ -37,6 +38,7 @@ pub use self::journal::{Assigned, Document, Entries, Journal};
 pub use self::kept::{Mishap, MishapKind};
 pub use self::ledger::{Ledger, Linked, Sent};
 pub use self::network::{Faults, Network, Packet};
+pub use self::nlb::{Happened, Happening, Nlb, Path, PathState, Records, Word};
 pub use self::phone::Phone;
 use self::process::Process;
 pub use self::process::{Doom, Seat};
@@ -68,6 +70,8 @@ pub struct World {
     pub journal: Journal,
     /// A handle on the store, for looking.
     pub store: Inline,
+    /// A load balancer for application servers that follows users here, if there is one.
+    pub nlb: Option<Box<Nlb>>,
     processes: Vec<Process>,
     /// What reached addresses without a phone.
     heard: Vec<Heard>,
@@ -88,17 +92,25 @@ impl World {
     /// A pool of one balancer and a server for each weight.
     #[must_use]
     pub fn weighted(seed: u64, weights: &[u32], arrangement: Arrangement) -> Self {
-        Self::begin(seed, pool::seats(weights, arrangement), false)
+        Self::begin(seed, pool::seats(weights, arrangement), None)
+    }
+
+    /// A pool of a process for each of `roles`, on machines that share their wall time as well as
+    /// NTP makes them. Names are as in [`World::of`].
+    #[must_use]
+    pub fn on_time(seed: u64, roles: &[&[Role]]) -> Self {
+        Self::begin(seed, pool::processes(roles), Some(WALL_OFF_NTP))
     }
 
     /// A pool of a process for each of `roles`, on machines whose clocks agree in nothing.
     /// Balancers are called b1, b2 …, servers s1, s2 …, in order.
     #[must_use]
     pub fn of(seed: u64, roles: &[&[Role]]) -> Self {
-        Self::begin(seed, pool::processes(roles), true)
+        Self::begin(seed, pool::processes(roles), Some(WALL_OFF_MAX))
     }
 
-    fn begin(seed: u64, seats: Vec<Vec<Seat>>, is_wrong: bool) -> Self {
+    /// Without `wall_off` all clocks are the world's own.
+    fn begin(seed: u64, seats: Vec<Vec<Seat>>, wall_off: Option<Duration>) -> Self {
         let journal = Journal::default();
         let mut world = Self {
             random: fastrand::Rng::with_seed(seed),
@@ -107,6 +119,7 @@ impl World {
             ledger: Ledger::new(journal.clone()),
             journal,
             store: Inline::open_in_memory().expect("memory for a store"),
+            nlb: None,
             processes: Vec::new(),
             heard: Vec::new(),
             now: Moment(1_000_000),
@@ -115,8 +128,8 @@ impl World {
         };
         for seats in seats {
             let mut process = pool::process(seats, &mut world);
-            if is_wrong {
-                process.clock = clock::Clock::wrong(&mut world.random);
+            if let Some(most) = wall_off {
+                process.clock = clock::Clock::wrong(&mut world.random, most);
             }
             world.processes.push(process);
         }
@@ -243,10 +256,17 @@ impl World {
             .map(|(server, _)| server)
     }
 
+    /// Moments at which something happened so far.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
     fn next_event(&self) -> Option<Moment> {
         let processes = self.processes.iter().map(Process::next_due);
         let phones = self.phones.iter().map(Phone::poll_timeout);
-        let others = [self.network.next_due(), self.troubles.next_due()];
+        let nlb = self.nlb.as_ref().and_then(|nlb| nlb.next_due());
+        let others = [self.network.next_due(), self.troubles.next_due(), nlb];
         processes.chain(phones).chain(others).flatten().min()
     }
 
@@ -266,6 +286,7 @@ impl World {
                 self.collect(place);
             }
         }
+        self.step_nlb();
         for place in 0..self.processes.len() {
             self.step_process(place);
         }
@@ -295,3 +316,6 @@ pub fn aor(user: &str) -> Aor {
 /// 2026-11-21T00:00:00Z.
 const EPOCH_MICROS: u64 = 1_795_219_200_000_000;
 const STEPS_MAX: u64 = 5_000_000;
+/// How far machines are off each other's wall time at the most: when nobody cares, and with NTP.
+const WALL_OFF_MAX: Duration = Duration::from_secs(2);
+const WALL_OFF_NTP: Duration = Duration::from_millis(5);

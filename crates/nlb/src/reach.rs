@@ -22,6 +22,8 @@ pub(crate) struct Reach {
     missed: u8,
     /// Whether a flow was lost since the registration was last answered.
     has_new_flow: bool,
+    /// Answers to REGISTER in a row that were long in coming.
+    slow: u8,
     state: Reached,
 }
 
@@ -69,6 +71,7 @@ impl Reach {
             probe: None,
             missed: 0,
             has_new_flow: false,
+            slow: 0,
             state: Reached::Unknown,
         }
     }
@@ -122,6 +125,7 @@ impl Reach {
         match event {
             Event::Registered { date, .. } => {
                 let asked = self.asked;
+                self.learn_again(now, date.is_some());
                 let here = (self.state != Reached::Yes).then_some(Found::Here);
                 self.state = Reached::Yes;
                 self.missed = 0;
@@ -172,6 +176,21 @@ impl Reach {
         self.register_at = now.moment.after(LEARN_EVERY);
     }
 
+    /// An answer that was long in coming, to a repeat or to another try of the agent's own, says
+    /// little about the server's clock: what it leaves open would count as use. The next may say
+    /// more.
+    fn learn_again(&mut self, now: Now, has_date: bool) {
+        let is_slow = has_date && now.moment.since(self.asked) > LEARN_WITHIN;
+        self.slow = if is_slow {
+            self.slow.saturating_add(1)
+        } else {
+            0
+        };
+        if (1..=LEARN_AGAIN_MAX).contains(&self.slow) && !self.is_ending() {
+            self.register_at = now.moment.after(LEARN_AGAIN);
+        }
+    }
+
     fn on_probed(&mut self, now: Now, status: u16, out: &mut Outputs) {
         // A balancer without servers answers as well, with 503: that is nobody to rely on.
         if matches!(status, 408 | 500 | 503 | 504) {
@@ -211,3 +230,10 @@ const MISSED_MAX: u8 = 2;
 
 /// How often the own registration is refreshed: often enough to know the server's clock.
 const LEARN_EVERY: Duration = Duration::from_mins(10);
+
+/// An answer within this time tells the server's clock as well as its Date can.
+const LEARN_WITHIN: Duration = Duration::from_millis(200);
+
+/// When the registration is refreshed after an answer that told less, and how often in a row.
+const LEARN_AGAIN: Duration = Duration::from_secs(1);
+const LEARN_AGAIN_MAX: u8 = 5;

@@ -192,6 +192,11 @@ impl Session {
 
     /// Takes one SIP message for its handle.
     pub(crate) fn on_message(&mut self, turn: &mut Turn<'_>, bytes: &[u8]) {
+        // The dialog of an earlier life is not taken up yet. The 481 would end it (RFC 6665
+        // §4.2.2), perhaps after our refresh was granted; unanswered, the word comes again.
+        if self.saved.is_some() && bytes.starts_with(b"NOTIFY ") {
+            return;
+        }
         self.agent.handle_message(turn.now, bytes, turn.agent);
     }
 

@@ -243,7 +243,7 @@ impl fmt::Display for Script {
 }
 
 /// Processes and what is in them.
-const SHAPES: [&[&[Role]]; 5] = [
+pub(crate) const SHAPES: [&[&[Role]]; 5] = [
     &[&[B], &[S], &[S], &[S]],
     &[&[B], &[B], &[S], &[S]],
     &[&[B, S], &[B, S], &[B, S]],

@@ -42,8 +42,9 @@ impl World {
     }
 
     fn users(&self) -> BTreeSet<Aor> {
-        let phones = self.phones.iter();
-        phones.map(|phone| phone.aor.clone()).collect()
+        let phones = self.phones.iter().map(|phone| &phone.aor);
+        let handles = self.nlb.iter().flat_map(|nlb| &nlb.handles);
+        phones.chain(handles).cloned().collect()
     }
 
     /// Law 1: no two servers hold a client, and who holds it has it by the store.

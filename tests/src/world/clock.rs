@@ -1,5 +1,7 @@
 //! A process's own clocks: none agrees with another's, nor keeps its rate.
 
+use std::time::Duration;
+
 use presently_sip::{Moment, Now, WallTime};
 
 /// How one machine's clocks stand to the world's time.
@@ -14,12 +16,14 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// One that is wrong: any offset of the boot clock, ±200 ppm of drift, ±2 s of wall time.
-    pub(super) fn wrong(random: &mut fastrand::Rng) -> Self {
+    /// One that is wrong: any offset of the boot clock, ±200 ppm of drift, and of wall time up to
+    /// `wall_off` either way.
+    pub(super) fn wrong(random: &mut fastrand::Rng, wall_off: Duration) -> Self {
+        let wall_off = i64::try_from(wall_off.as_micros()).expect("seconds");
         Self {
             began: random.u64(0..3_600_000_000),
             drift_ppm: random.i64(-DRIFT_MAX_PPM..=DRIFT_MAX_PPM),
-            wall_offset: random.i64(-WALL_OFF_MAX..=WALL_OFF_MAX),
+            wall_offset: random.i64(-wall_off..=wall_off),
         }
     }
 
@@ -58,4 +62,3 @@ impl Clock {
 
 const MILLION: i128 = 1_000_000;
 const DRIFT_MAX_PPM: i64 = 200;
-const WALL_OFF_MAX: i64 = 2_000_000;

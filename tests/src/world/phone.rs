@@ -62,6 +62,11 @@ impl Phone {
     /// The same, refreshed before `expires_secs` are over.
     pub fn publish_for(&mut self, now: Now, open: bool, note: &str, expires_secs: u32) {
         let body = presently_agent::pidf(&self.aor, open, Some(note));
+        self.publish_body(now, body, expires_secs);
+    }
+
+    /// Publishes a document of the test's own.
+    pub fn publish_body(&mut self, now: Now, body: Bytes, expires_secs: u32) {
         self.agent.publish(
             now,
             "presence",

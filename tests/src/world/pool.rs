@@ -9,10 +9,12 @@ use presently_pool::{Incarnation, MemberId, MemberState, Membership, Role};
 use presently_presence::package::Packages;
 use presently_presence::{Secrets, Server};
 use presently_sip::{MacKey, Now, Protocol};
+use presently_store::sqlite::Inline;
 use presently_store::{Operation, Outcome};
 
 use super::process::{Doom, Joining, Paused, Process, Seat, State};
-use super::{Arrangement, World, aor};
+use super::slow_store::StoreLine;
+use super::{Arrangement, Journal, Ledger, World, aor};
 
 impl World {
     /// Every process ends at once, as at `kill -9`, and begins again under the same names on the
@@ -25,6 +27,27 @@ impl World {
         self.network.forget_members();
         self.excuse_wakes();
         self.start();
+    }
+
+    /// The pool loses everything: all processes end, and begin again on an empty store. What was
+    /// seen of it before says nothing any more.
+    ///
+    /// # Panics
+    ///
+    /// An nlb keeps its records in that store.
+    pub fn forget(&mut self) {
+        assert!(self.nlb.as_ref().is_none_or(|nlb| nlb.has_own_records()));
+        self.store = Inline::open_in_memory().expect("memory for a store");
+        self.journal = Journal::default();
+        let broken = std::mem::take(&mut self.ledger.broken);
+        self.ledger = Ledger::new(self.journal.clone());
+        self.ledger.broken = broken;
+        for process in &mut self.processes {
+            let (store, seed) = (self.store.clone(), self.random.u64(..));
+            process.line = StoreLine::new(store, self.journal.clone(), seed);
+            (process.doom, process.leaves_by) = (None, None);
+        }
+        self.restart();
     }
 
     /// A process ends, as at `kill -9`: its memory is gone. What the store was doing for it may
@@ -376,7 +399,7 @@ pub(super) fn processes(roles: &[&[Role]]) -> Vec<Vec<Seat>> {
 
 pub(super) fn process(seats: Vec<Seat>, world: &mut World) -> Process {
     let seed = world.random.u64(..);
-    let line = super::slow_store::StoreLine::new(world.store.clone(), world.journal.clone(), seed);
+    let line = StoreLine::new(world.store.clone(), world.journal.clone(), seed);
     Process {
         seats,
         clock: super::clock::Clock::default(),

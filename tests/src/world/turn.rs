@@ -143,6 +143,9 @@ impl World {
 
     fn deliver_to_phone(&mut self, to: SocketAddr, bytes: &[u8]) {
         let now = self.now();
+        if self.nlb.as_ref().is_some_and(|nlb| nlb.address == to) {
+            return self.deliver_to_nlb(bytes);
+        }
         match self.phones.iter().position(|phone| phone.address == to) {
             Some(place) => {
                 self.phones[place].handle_message(now, bytes);

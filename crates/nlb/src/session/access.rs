@@ -189,6 +189,10 @@ impl Session {
             return;
         }
         let now = turn.now.moment;
+        if !turn.shared.guard.may_act(now) {
+            // What was said of a device is believed no more than what is said of users (S23).
+            self.paths.iter_mut().for_each(|path| path.cut_from = None);
+        }
         let config = &turn.shared.config;
         let patience = self.patience(turn.shared);
         let mut cut = Vec::new();

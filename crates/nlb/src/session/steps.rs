@@ -42,7 +42,9 @@ impl Session {
                 turn.step(&self.user, What::Subscribed);
                 self.write(turn);
             }
-            Event::Notified(notified) => self.on_notified(turn, &notified),
+            Event::Notified(notified) if self.feed == Some(notified.id) => {
+                self.on_notified(turn, &notified);
+            }
             Event::MessageAnswered { id, status } => self.on_answered(turn, id, status),
             Event::TimedOut {
                 what: Subject::Message(id),
@@ -145,6 +147,9 @@ impl Session {
             | (Line::Announcing, Subject::Publication(_)) => self.on_unannounced(turn),
             (Line::Following, Subject::Subscription(id)) if self.feed == Some(id) => {
                 self.feed = None;
+                // Of a refresh that was refused the dialog goes on (RFC 6665 §4.1.2.1): it would be
+                // a second feed beside the next one.
+                self.agent.unsubscribe(turn.now, id, turn.agent);
                 turn.step(&self.user, What::Deaf { status });
                 self.why = "its feed was refused";
                 self.forget_presence(turn);

@@ -96,6 +96,22 @@ fn a_presence_server_that_forgot_everything_is_told_everything() {
     assert_eq!(world.presence.published.len(), users.len());
 }
 
+// S7
+// S22
+#[test]
+fn an_answer_that_was_long_in_coming_does_not_tell_the_servers_clock_for_long() {
+    let mut world = World::new(config());
+    world.delay = |_| secs(5);
+    world.run(secs(11));
+    world.delay = |_| millis(1);
+    world.run(secs(60));
+    world.serve_open(AL);
+    world.set_open(AL, false);
+    world.run(secs(1));
+    // With five seconds left open it would count as use to have opened the path.
+    assert!(world.has(AL, &What::Released { why: Why::Left }));
+}
+
 // S22
 #[test]
 fn new_users_are_refused_while_it_is_away_or_served_without_it() {
@@ -191,6 +207,26 @@ fn a_failure_that_takes_its_time_is_stopped_at_the_bound() {
     assert_eq!(world.nlb.counters().alarms, 1);
 }
 
+// S19
+// S23
+#[test]
+fn an_alarm_also_spares_the_paths_of_a_device_that_had_just_gone() {
+    let (mut world, users) = crowd(30);
+    let devices = |desk| [("desk", desk), ("phone", true)];
+    world.set_devices(AL, &devices(true));
+    let path = world.enter_from(Some(AL), Some("desk"));
+    world.run(secs(10));
+    world.send(path);
+    world.set_devices(AL, &devices(false));
+    world.run(millis(100));
+    for user in &users {
+        world.set_open(user, false);
+    }
+    world.run(secs(60));
+    assert_eq!(world.nlb.counters().alarms, 1);
+    assert!(world.admitted.contains_key(&path));
+}
+
 // S23
 #[test]
 fn a_few_who_leave_together_are_let_go() {
@@ -233,6 +269,21 @@ fn a_record_is_purged_when_the_store_is_there_again() {
     world.run(secs(5));
     assert!(world.admitted.contains_key(&path));
     assert_eq!(world.nlb.counters().leaving, 0);
+}
+
+#[test]
+fn a_feed_whose_refresh_is_refused_has_no_second_beside_it() {
+    let (mut world, users) = crowd(1);
+    world.presence.refresh_status = 403;
+    world.run(secs(1800));
+    assert!(world.has(&users[0], &What::Deaf { status: 403 }));
+    world.presence.refresh_status = 200;
+    world.run(secs(120));
+    assert_eq!(world.presence.watched(), [&users[0]]);
+    world.set_open(&users[0], false);
+    world.run(secs(2));
+    assert!(world.has(&users[0], &What::Released { why: Why::Left }));
+    assert!(world.presence.watched().is_empty(), "no orphan is left");
 }
 
 #[test]

@@ -37,6 +37,8 @@ pub(super) struct PresenceServer {
     pub(super) publish_status: u16,
     /// What the first SUBSCRIBE of a feed is answered with.
     pub(super) subscribe_status: u16,
+    /// What a SUBSCRIBE that keeps a feed is answered with.
+    pub(super) refresh_status: u16,
     /// MESSAGEs that came.
     pub(super) messages: Vec<String>,
     /// Methods and Expires of what came, with the user part they are about, but for OPTIONS.
@@ -58,6 +60,7 @@ impl Default for PresenceServer {
             message_status: 200,
             publish_status: 200,
             subscribe_status: 200,
+            refresh_status: 200,
             messages: Vec::new(),
             log: Vec::new(),
             registered: BTreeSet::new(),
@@ -219,6 +222,9 @@ impl PresenceServer {
         let call_id = header(text, "Call-ID");
         let is_of = |it: &Watcher| header(&it.subscribe, "Call-ID") == call_id;
         let place = match self.watchers.iter().position(is_of) {
+            Some(_) if self.refresh_status != 200 && header(text, "Expires") != "0" => {
+                return vec![response(text, self.refresh_status, &[])];
+            }
             Some(place) => place,
             None if header(text, "To").contains(";tag=") => {
                 return vec![response(text, 481, &[])];

@@ -37,6 +37,22 @@ fn a_restart_goes_on_with_slots_uuids_and_feeds() {
     assert!(world.has(AL, &What::Released { why: Why::Left }));
 }
 
+// S25
+#[test]
+fn a_word_before_its_feed_is_taken_up_does_not_end_it() {
+    let mut world = World::new(config());
+    world.serve_open(AL);
+    world.restart();
+    let early = world.closed_later(AL);
+    let sent = world.sent_while(|world| world.input(Input::Sip(early[0].as_bytes())));
+    let is_answer = |message: &String| message.starts_with("SIP/2.0");
+    assert!(!sent.iter().any(is_answer), "{sent:#?}");
+    let call_ids = world.presence.call_ids();
+    world.run(secs(1));
+    assert!(world.has(AL, &What::Baseline { is_open: false }));
+    assert_eq!(world.presence.call_ids(), call_ids, "in the old dialog");
+}
+
 // S5
 // S25
 #[test]
