@@ -2,9 +2,9 @@
 //! who play a short story over real sockets. Afterwards everything stays up, with a page to open.
 //!
 //! `cargo run --release --example nlb` plays the story and stays. `-- --once` ends after it,
-//! `-- --port 8090` starts the search for the page's port there (0 takes any); `-- --silent` lets
-//! the presence server hear nothing of users who leave, so that the story fails where its word
-//! would be needed.
+//! `-- --port 8090` starts the search for the page's port there (0 takes any); `-- --no-story` only
+//! stays; `-- --silent` lets the presence server hear nothing of users who leave, so that the story
+//! fails where its word would be needed.
 
 mod application;
 mod client;
@@ -25,7 +25,7 @@ use crate::stage::Stage;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let Some(options) = Options::read(std::env::args().skip(1)) else {
-        eprintln!("usage: nlb [--once] [--port PORT] [--silent]");
+        eprintln!("usage: nlb [--once] [--port PORT] [--no-story] [--silent]");
         return ExitCode::FAILURE;
     };
     let folder = std::env::temp_dir().join(format!("presently-nlb-{}", std::process::id()));
@@ -47,6 +47,7 @@ async fn main() -> ExitCode {
 /// What the command line asks for.
 pub(crate) struct Options {
     is_once: bool,
+    is_story_told: bool,
     port: u16,
     /// Whether users who leave say nothing to the presence server.
     is_silent: bool,
@@ -56,12 +57,14 @@ impl Options {
     fn read(mut arguments: impl Iterator<Item = String>) -> Option<Self> {
         let mut options = Self {
             is_once: false,
+            is_story_told: true,
             port: 8080,
             is_silent: false,
         };
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--once" => options.is_once = true,
+                "--no-story" => options.is_story_told = false,
                 "--port" => options.port = arguments.next()?.parse().ok()?,
                 "--silent" => options.is_silent = true,
                 _ => return None,
@@ -91,7 +94,9 @@ async fn tell(options: &Options, stage: &mut Stage) -> Result<(), String> {
     if options.is_silent {
         println!("the presence server hears of nobody who leaves: this story is going to fail");
     }
-    story::tell(stage, options.is_silent).await?;
+    if options.is_story_told {
+        story::tell(stage, options.is_silent).await?;
+    }
     if !options.is_once {
         stage.print_invitation();
         std::future::pending::<()>().await;

@@ -1,5 +1,5 @@
-//! Other people's programs: sipp's scenarios, baresip and Linphone against the pool, Kamailio in its
-//! place.
+//! Other people's programs: sipp's scenarios, baresip and Linphone against the pool, Kamailio in
+//! its place.
 //!
 //! Without the usual harness, so that what cannot run here is named in the output of `cargo test`.
 //! With `CI=true` a program that is missing is a failure.

@@ -116,9 +116,9 @@ pub enum Operation {
         /// The beat at which it was seen to stand still.
         beat: u64,
     },
-    /// Keeps the name of an nlb, or takes it. Of the life that holds it this is a beat; another life
-    /// gets it when nobody holds it, or when `over` is the holder as it stands (compare-and-set): of
-    /// several nlbs of one name one runs. → [`Outcome::Held`].
+    /// Keeps the name of an nlb, or takes it. Of the life that holds it this is a beat; another
+    /// life gets it when nobody holds it, or when `over` is the holder as it stands
+    /// (compare-and-set): of several nlbs of one name one runs. → [`Outcome::Held`].
     HoldName {
         /// The name.
         nlb: Arc<str>,

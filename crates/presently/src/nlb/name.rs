@@ -14,7 +14,7 @@ use crate::driver::ask;
 /// A name that this process holds, as far as it knows.
 #[derive(Debug)]
 pub(super) struct Name {
-    name: Arc<str>,
+    nlb: Arc<str>,
     life: u64,
     /// When the next beat is due; `None` while one is on its way.
     beat_at: Option<Moment>,
@@ -36,7 +36,7 @@ impl Name {
     /// written for this process: in a store that stalls every beat stands still.
     pub(super) async fn take(store: &mut dyn Store, name: &str) -> Result<Self, StartError> {
         let name = Self {
-            name: name.into(),
+            nlb: name.into(),
             // The store's numbers have 63 bits.
             life: rand::random::<u64>() >> 1,
             beat_at: Some(Moment(0)),
@@ -63,7 +63,7 @@ impl Name {
                 Err(_) => unwritten += 1,
             }
         }
-        let name = String::from(&*name.name);
+        let name = String::from(&*name.nlb);
         Err(StartError::NameTaken { name })
     }
 
@@ -76,7 +76,7 @@ impl Name {
 
     fn operation(&self, over: Option<Holder>) -> Operation {
         Operation::HoldName {
-            nlb: Arc::clone(&self.name),
+            nlb: Arc::clone(&self.nlb),
             life: self.life,
             over,
         }
@@ -109,14 +109,14 @@ impl Name {
 
     /// The error to end with, once another process has the name.
     pub(super) fn lost(&self) -> Option<NameLost> {
-        let name = String::from(&*self.name);
+        let name = String::from(&*self.nlb);
         self.is_lost.then_some(NameLost { name })
     }
 
     /// Gives the name back, so that the next start need not wait.
     pub(super) async fn leave(&self, store: &mut dyn Store) {
         let operation = Operation::LeaveName {
-            nlb: Arc::clone(&self.name),
+            nlb: Arc::clone(&self.nlb),
             life: self.life,
         };
         // Without an answer the lease ends by itself.
