@@ -4,6 +4,7 @@
 //! publish, watch, refresh and log off, and a plan of what goes wrong; when it is over and a quiet
 //! time has passed, every law is checked, and nobody may have lost anything.
 
+mod gone;
 mod held_back;
 mod named;
 mod owed;

@@ -54,11 +54,7 @@ impl Server {
             {
                 return false;
             }
-            let next = self
-                .actors
-                .get_mut(slot)
-                .and_then(|actor| actor.queue.pop_front());
-            let Some(held) = next else {
+            let Some(held) = self.next_request(now, slot) else {
                 return true;
             };
             match self.decide(now, slot, held, out) {
