@@ -7,6 +7,7 @@ mod commands;
 mod drain;
 mod faults;
 mod flows;
+mod full_disk;
 mod hostile;
 mod nlb;
 mod nlb_faults;

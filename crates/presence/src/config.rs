@@ -43,6 +43,10 @@ pub struct Config {
     pub subscriptions_max: usize,
     /// Requests of one client that wait for the one before.
     pub queue_max: usize,
+    /// Bytes of all requests that wait, and of those being written; what comes above them is
+    /// refused. 64 MiB hold some 20,000: what a busy server is asked while the store is gone for
+    /// 20 s.
+    pub held_bytes_max: usize,
     /// How long a request waits for the store before it is refused: below the phone's own 32 s.
     pub hold: Duration,
     /// How many clients a second are activated after a start or a takeover, those aside that ask
@@ -71,6 +75,7 @@ impl Config {
             publications_max: 32,
             subscriptions_max: 2_000,
             queue_max: 64,
+            held_bytes_max: 64 << 20,
             hold: Duration::from_secs(20),
             activations_per_sec: 4_000,
             sweep_every: Duration::from_secs(10),
@@ -91,9 +96,9 @@ pub struct Expires {
     pub default_secs: u32,
     /// Granted at the most: an hour bounds how long a vanished phone is believed.
     pub max_secs: u32,
-    /// By how many hundredths the first grant of a binding or subscription may be shortened, so
-    /// that phones that came together (after a power cut) do not refresh together for ever. 0
-    /// shortens none; later grants are as asked.
+    /// By how many hundredths the first grant of a binding, publication or subscription may be
+    /// shortened, so that phones that came together (after a power cut) do not refresh together
+    /// for ever. 0 shortens none; later grants are as asked.
     pub jitter_percent: u8,
 }
 

@@ -1,4 +1,8 @@
-//! A request kept while its client's actor is busy: bytes, index and what the balancer changed.
+//! A request kept while its client's actor is busy: bytes, index and what the balancer changed;
+//! and how many bytes of memory all of them take.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use presently_pool::Passage;
@@ -20,6 +24,51 @@ pub(crate) struct Held {
     via: Option<Box<str>>,
     record_route: Option<Box<str>>,
     rest: Edits<'static>,
+    /// Held for what it gives back.
+    _share: Share,
+}
+
+/// The memory that requests take while they are held, wherever that is: what a request took is
+/// given back when it goes.
+#[derive(Debug)]
+pub(crate) struct Room {
+    taken: Arc<AtomicUsize>,
+    max: usize,
+}
+
+/// What one request takes of it.
+#[derive(Debug)]
+struct Share {
+    bytes: usize,
+    taken: Arc<AtomicUsize>,
+}
+
+impl Room {
+    pub(crate) fn new(max: usize) -> Self {
+        Self {
+            taken: Arc::default(),
+            max,
+        }
+    }
+
+    /// Whether as much is taken as may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) > self.max
+    }
+
+    fn take(&self, bytes: usize) -> Share {
+        self.taken.fetch_add(bytes, Ordering::Relaxed);
+        Share {
+            bytes,
+            taken: Arc::clone(&self.taken),
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Held {
@@ -27,10 +76,11 @@ impl Held {
         now: Moment,
         passage: &Passage,
         (key, request): (TransactionKey, RequestKey),
-        message: &Message<'_>,
-        edits: &Edits<'_>,
+        (message, edits): (&Message<'_>, &Edits<'_>),
+        room: &Room,
     ) -> Self {
         Self {
+            _share: room.take(size_of::<Self>() + message.bytes().len()),
             passage: passage.clone(),
             key,
             request,

@@ -376,7 +376,7 @@ impl Notifier {
         };
         match action {
             // Time goes on for what is in flight; only the word waits.
-            Action::Resend if bench.is_mute => {}
+            Action::Resend if bench.is_mute || live.is_leaving(bench.actors) => {}
             Action::Resend => {
                 bench.counters.notifies_resent += 1;
                 notify::resend(slot, live, &self.unanswered, bench);

@@ -79,6 +79,20 @@ impl PublishDecision {
             Self::Put { expires_secs, .. } | Self::Refresh { expires_secs, .. } => *expires_secs,
         }
     }
+
+    /// The same, where a first publication is granted what `first` makes of its seconds
+    /// (RFC 3903 §6: it may be less than was asked).
+    #[must_use]
+    pub fn granting(mut self, first: impl FnOnce(u32) -> u32) -> Self {
+        if let Self::Put {
+            replaces: None,
+            expires_secs,
+        } = &mut self
+        {
+            *expires_secs = first(*expires_secs);
+        }
+        self
+    }
 }
 
 /// Why a PUBLISH changes nothing.

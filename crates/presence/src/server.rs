@@ -30,7 +30,7 @@ use slab::Slab;
 
 use crate::actor::{Actor, State};
 use crate::branch::{Branch, Purpose};
-use crate::held::Held;
+use crate::held::{Held, Room};
 use crate::notifier::{Bench, Notifier, Owing, Reading, Round, SubscriptionSlot, Wish};
 use crate::random::Random;
 use crate::reach::Reach;
@@ -59,6 +59,7 @@ pub struct Server {
     /// Clients found to be ours without an actor, activated at a pace.
     missing: sweep::Missing,
     speech: mute::Speech,
+    room: Room,
     draining: drain::Draining,
     /// Resources whose read failed; each is in the list at most once, as it is being read.
     unread: Vec<ResourceId>,
@@ -111,6 +112,7 @@ impl Server {
         wheel.arm(now.moment, Timer::Sweep);
         Self {
             allow_events: names(&config.packages),
+            room: Room::new(config.held_bytes_max),
             config,
             me,
             key: MacKey::new(secrets.pool),
@@ -163,13 +165,14 @@ impl Server {
             return;
         }
         let keys = (transaction, RequestKey(request));
-        let held = Box::new(Held::new(now.moment, passage, keys, message, edits));
+        let held = Held::new(now.moment, passage, keys, (message, edits), &self.room);
+        let held = Box::new(held);
         let round = self.notifier.settling.round_of(passage.epoch);
         let slot = self.actor_of((*client, passage.epoch), aor, round, out);
         let Some(actor) = self.actors.get_mut(slot) else {
             return;
         };
-        if actor.queue.len() >= self.config.queue_max {
+        if self.room.is_full() || actor.queue.len() >= self.config.queue_max {
             self.turn_away(now, &held, out);
             return;
         }

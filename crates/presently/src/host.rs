@@ -42,6 +42,8 @@ pub struct Host {
     next_beat: Moment,
     index: Index,
     batch: Vec<(Ticket, Operation)>,
+    /// Hand-overs, to be asked for when what was written before them has left.
+    hand_overs: Vec<(Ticket, Operation)>,
     done: Vec<Completion>,
     /// Texts for members of other processes.
     to_links: Vec<LinkMessage>,
@@ -115,6 +117,7 @@ impl Host {
             next_beat: now.moment,
             index: Index::default(),
             batch: Vec::new(),
+            hand_overs: Vec::new(),
             done: Vec::new(),
             to_links: Vec::new(),
             beats: BTreeMap::new(),

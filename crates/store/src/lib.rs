@@ -59,11 +59,11 @@ pub enum Refused {
     /// the actor.
     #[error("the asker is not the owner any more")]
     Fenced,
-    /// A bound of the store is reached (clients, disk): nothing was written.
-    #[error("the store is full")]
+    /// No more clients are taken in: the bound of what may be assigned at once is reached.
+    #[error("the store has as many clients as it may have")]
     Full,
-    /// Hold the request and ask again.
-    #[error("the store cannot be reached")]
+    /// The store cannot be reached, or has no room on its disk: hold the request and ask again.
+    #[error("the store cannot be reached or written")]
     Unavailable,
     /// The reply to the commit was lost: read again before deciding.
     #[error("the outcome of the commit is unknown")]

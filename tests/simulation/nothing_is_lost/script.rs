@@ -128,8 +128,8 @@ impl Script {
         let spares = |trouble: &Trouble, lasts: Duration| match trouble {
             Trouble::LostPhones(_) | Trouble::Phones(_) => false,
             Trouble::Store { faults, .. } => {
-                let is_gone = faults.is_away || faults.is_stuck;
-                !faults.is_full && (!is_gone || lasts <= STORE_GONE)
+                let is_gone = faults.is_away || faults.is_stuck || faults.is_full;
+                !is_gone || lasts <= STORE_GONE
             }
             _ => true,
         };

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use presently::host::Host;
-use presently_balancer::Balancer;
+use presently_balancer::{Balancer, Domains};
 use presently_pool::{Incarnation, MemberId, MemberState, Membership, Role};
 use presently_presence::package::Packages;
-use presently_presence::{Secrets, Server};
+use presently_presence::{Expires, Secrets, Server};
 use presently_sip::{MacKey, Now, Protocol};
 use presently_store::sqlite::Inline;
 use presently_store::{Operation, Outcome};
@@ -184,6 +184,14 @@ impl World {
             process.is_touched |= is_held;
             is_held
         })
+    }
+
+    /// Lets every server grant `expires` from now on.
+    pub fn set_expires(&mut self, expires: Expires) {
+        let domains = domains();
+        for host in self.processes.iter_mut().filter_map(Process::host_mut) {
+            host.set_terms(&domains, expires);
+        }
     }
 
     /// What was written so far may not have been told of in time: sweeps find it.
@@ -416,11 +424,15 @@ pub(super) fn process(seats: Vec<Seat>, world: &mut World) -> Process {
 
 fn balancer(me: Membership, key: [u8; 16], now: Now) -> Balancer {
     let config = presently_balancer::Config {
-        domains: presently_balancer::Domains::Listed(vec!["example.com".into()]),
+        domains: domains(),
         listeners: vec![listener(Protocol::Udp), listener(Protocol::Tcp)],
         ..presently_balancer::Config::default()
     };
     Balancer::new(config, me, MacKey::new(key), now)
+}
+
+fn domains() -> Domains {
+    Domains::Listed(vec!["example.com".into()])
 }
 
 fn listener(protocol: Protocol) -> presently_balancer::Listener {

@@ -19,7 +19,7 @@ pub struct StoreFaults {
     pub is_away: bool,
     /// Nothing is done, and nobody is told so, until this is over.
     pub is_stuck: bool,
-    /// Nothing more is taken in.
+    /// Nothing more is taken in: its disk is full.
     pub is_full: bool,
     /// A commit, or its answer, takes up to so much longer than usual.
     pub delay: Duration,
@@ -193,13 +193,8 @@ impl State {
             Operation::Commit { changes, .. } => !changes.is_empty(),
             _ => false,
         };
-        if self.faults.is_away {
-            Some(Refused::Unavailable)
-        } else if self.faults.is_full && takes_in {
-            Some(Refused::Full)
-        } else {
-            None
-        }
+        let is_refused = self.faults.is_away || (self.faults.is_full && takes_in);
+        is_refused.then_some(Refused::Unavailable)
     }
 }
 

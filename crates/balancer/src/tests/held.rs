@@ -170,7 +170,7 @@ fn a_request_waits_twenty_seconds_and_no_longer() {
 }
 
 #[test]
-fn a_full_store_is_said_at_once_and_a_fenced_balancer_says_so() {
+fn a_full_table_of_clients_is_said_at_once_and_a_fenced_balancer_says_so() {
     let mut play = Play::new();
     play.mood = StoreMood::Refuses(Refused::Full);
     assert_eq!(play.phone(PHONE, register())[0].status(), 503);

@@ -12,6 +12,7 @@ use super::kept::Kept;
 use super::resource::Resource;
 use super::settling::{Round, Settling};
 use super::{RETRY_AFTER, SubscriptionSlot, Wish};
+use crate::actor::{Actor, State};
 use crate::reach::Reach;
 
 /// A subscription in memory: its row, and where its NOTIFYs stand.
@@ -200,6 +201,13 @@ impl Live {
         let hop = NameAddr::parse(self.row.common.route_set.first()?)?;
         let uri = Uri::parse(hop.uri).ok()?;
         (!uri.params.has("lr")).then_some(hop.uri)
+    }
+
+    /// Whether its client is being handed over: the store may have given it to another server
+    /// before this one hears of it.
+    pub(super) fn is_leaving(&self, actors: &Slab<Actor>) -> bool {
+        let actor = self.actor.and_then(|actor| actors.get(actor));
+        actor.is_some_and(|actor| matches!(actor.state, State::Leaving))
     }
 
     /// By which balancer and flow a NOTIFY leaves; `None` while there is no way to the phone. The

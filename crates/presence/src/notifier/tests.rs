@@ -7,16 +7,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use presently_pool::{FlowToken, MemberId, PackageName};
+use presently_pool::{ClientId, FlowToken, MemberId, PackageName};
 use presently_sip::{Aor, Flow, Protocol, WallTime};
 use presently_store::{DialogId, Repeat, SubscriptionState};
 
 use super::*;
+use crate::actor::State;
 use crate::random::Random;
 
 /// A notifier and what its server would hold for it.
 struct Play {
     notifier: Notifier,
+    actors: Slab<Actor>,
     out: Outputs,
     wheel: Wheel<Timer>,
     counters: Counters,
@@ -43,6 +45,7 @@ impl Play {
         };
         Self {
             notifier: Notifier::default(),
+            actors: Slab::new(),
             out: Outputs::default(),
             wheel: Wheel::new(now.moment),
             counters: Counters::default(),
@@ -57,7 +60,7 @@ impl Play {
 
     fn with<R>(&mut self, work: impl FnOnce(&mut Notifier, &mut Bench<'_>) -> R) -> R {
         let mut bench = Bench {
-            actors: &Slab::new(),
+            actors: &self.actors,
             now: self.now,
             out: &mut self.out,
             wheel: &mut self.wheel,
@@ -212,6 +215,32 @@ fn an_unanswered_notify_goes_again_by_timer_e_the_same_bytes_each_time() {
 }
 
 // Law 5
+#[test]
+fn a_notify_is_not_repeated_while_its_client_is_handed_over() {
+    let mut play = Play::new();
+    let actor = Actor::new(resource().aor, ClientId(1), Round::default());
+    let owner = play.actors.insert(actor);
+    let row = row(play.now);
+    play.with(|notifier, bench| {
+        notifier.insert(row, (Some(owner), 1), Entrance::Subscribed, bench)
+    });
+    play.actors[owner].state = State::Idle;
+    play.learn(1);
+    let first = play.take();
+    assert_eq!(first.len(), 1);
+    play.actors[owner].state = State::Leaving;
+    assert_eq!(
+        play.run(3_000),
+        (Vec::new(), Vec::new()),
+        "another may have it"
+    );
+    // It stays: the repeats go on as if they had never stopped.
+    play.actors[owner].state = State::Idle;
+    let (sent, _) = play.run(1_000);
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].text, first[0].text);
+}
+
 #[test]
 fn one_is_in_flight_and_newer_versions_collapse_into_the_next() {
     let mut play = Play::new();

@@ -223,13 +223,6 @@ impl Server {
         self.counters.commits_refused += 1;
         self.thaw(&plan);
         let over = plan.over.clone();
-        if refused == Refused::Full {
-            if let Some(held) = &plan.held {
-                self.refuse_busy(now, held, out);
-            }
-            self.wait(now, slot, out);
-            return;
-        }
         if let Some(actor) = self.actors.get_mut(slot) {
             actor.over.extend(over);
             if let Some(held) = plan.held {

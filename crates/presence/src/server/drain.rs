@@ -126,7 +126,7 @@ impl Server {
             Ok(Outcome::Assigned(Some(assignment))) if assignment.epoch == actor.epoch => {
                 self.stay(now, slot, out);
             }
-            Err(Refused::Full | Refused::Unavailable) => self.stay(now, slot, out),
+            Err(Refused::Unavailable) => self.stay(now, slot, out),
             _ => self.on_fenced(slot, out),
         }
     }

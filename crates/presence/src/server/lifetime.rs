@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use presently_pool::{Epoch, Kind};
+use presently_sip::transaction::TRANSACTION;
 use presently_sip::{Moment, Now, WallTime};
 use presently_store::{Activated, Change, Operation, Outcome, Refused};
 
@@ -165,7 +166,12 @@ impl Server {
 
     /// The store or the assignment is not to be had: requests are held, not refused, up to a bound.
     pub(super) fn wait(&mut self, now: Now, slot: usize, out: &mut Outputs) {
-        let hold = self.config.hold;
+        // A mute server could not refuse it: it is held as long as its phone waits.
+        let hold = if self.is_mute(now.moment) {
+            TRANSACTION
+        } else {
+            self.config.hold
+        };
         let Some(actor) = self.actors.get_mut(slot) else {
             return;
         };
@@ -185,6 +191,20 @@ impl Server {
         self.counters.requests_held += 1;
         for held in &late {
             self.turn_away(now, held, out);
+        }
+    }
+
+    /// The next request of an actor that a phone still waits for. What was held longer is given up
+    /// by its phone (RFC 3261 §17.1.2.2), and done now it would stand beside what the phone has
+    /// asked since.
+    pub(super) fn next_request(&mut self, now: Now, slot: usize) -> Option<Box<Held>> {
+        loop {
+            let held = self.actors.get_mut(slot)?.queue.pop_front()?;
+            if now.moment.since(held.arrived) < TRANSACTION {
+                return Some(held);
+            }
+            self.counters.requests_refused += 1;
+            self.transactions.forget(held.key);
         }
     }
 

@@ -20,6 +20,7 @@ pub(super) struct Speech {
     until: Moment,
     /// Final answers to what was committed before, in order.
     held: Vec<(Passage, Vec<u8>)>,
+    held_bytes: usize,
 }
 
 impl Default for Speech {
@@ -28,6 +29,7 @@ impl Default for Speech {
         Self {
             until: Moment(u64::MAX),
             held: Vec::new(),
+            held_bytes: 0,
         }
     }
 }
@@ -55,6 +57,7 @@ impl Server {
     }
 
     fn speak_again(&mut self, now: Now, out: &mut Outputs) {
+        self.speech.held_bytes = 0;
         for (passage, text) in std::mem::take(&mut self.speech.held) {
             let start = out.text.len();
             out.text.extend_from_slice(&text);
@@ -91,8 +94,10 @@ impl Server {
             return;
         }
         let text = out.text.split_off(start);
-        if self.speech.held.len() < HELD_MAX {
+        let bytes = self.speech.held_bytes + text.len();
+        if self.speech.held.len() < HELD_MAX && bytes <= HELD_BYTES_MAX {
             self.counters.answers_held += 1;
+            self.speech.held_bytes = bytes;
             self.speech.held.push((passage.clone(), text));
         }
     }
@@ -102,3 +107,5 @@ impl Server {
 pub(super) const GRACE: Duration = Duration::from_mins(1);
 /// Answers kept: a few seconds of a busy server.
 const HELD_MAX: usize = 10_000;
+/// And their bytes: ten times what so many usually have, for a request's Vias are in its answer.
+const HELD_BYTES_MAX: usize = 16 << 20;

@@ -54,11 +54,7 @@ impl Server {
             {
                 return false;
             }
-            let next = self
-                .actors
-                .get_mut(slot)
-                .and_then(|actor| actor.queue.pop_front());
-            let Some(held) = next else {
+            let Some(held) = self.next_request(now, slot) else {
                 return true;
             };
             match self.decide(now, slot, held, out) {
@@ -319,7 +315,8 @@ impl Server {
             publications_max: self.config.publications_max,
         };
         let decided = publication::decide(&*package, &resource, &request, &about, &limits)
-            .map_err(|error| Refusal::publish(error, package.content_types()))?;
+            .map_err(|error| Refusal::publish(error, package.content_types()))?
+            .granting(|secs| self.config.expires.first_grant(secs, &held.request));
         let granted = decided.granted_secs();
         let repeat = repeat(held, granted, Some(tag.clone()), self.to_tag(held));
         let publishing = Publishing {

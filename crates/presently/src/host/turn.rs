@@ -9,7 +9,7 @@ use presently_oob::Event;
 use presently_pool::{MemberId, Passage};
 use presently_presence::ToBalancer;
 use presently_sip::{Edits, Framing, Message, Now, Start};
-use presently_store::{Completion, Ticket};
+use presently_store::{Completion, Operation, Ticket};
 
 use super::{Host, HostedServer, LinkMessage, Outside, STANDSTILL};
 
@@ -43,6 +43,10 @@ impl Host {
             context.waker().wake_by_ref();
         }
         self.send(now, outside);
+        if !self.holds_back && !self.hand_overs.is_empty() {
+            self.batch.append(&mut self.hand_overs);
+            context.waker().wake_by_ref();
+        }
     }
 
     /// Passes on what the balancer forwards; `current` is the message it was just handed.
@@ -227,9 +231,17 @@ impl Host {
         }
         for (place, hosted) in self.servers.iter_mut().enumerate() {
             let owner = u64::try_from(place).unwrap_or_default() + FIRST_SERVER;
-            let operations = hosted.out.operations.drain(..);
-            self.batch
-                .extend(operations.map(|(ticket, operation)| (tagged(owner, ticket), operation)));
+            for (ticket, operation) in hosted.out.operations.drain(..) {
+                // Its server says no more, but what it said may still be here, and be kept back:
+                // the store must not give the client away before that has left.
+                let is_hand_over = matches!(operation, Operation::Reassign { .. });
+                let asked = if is_hand_over {
+                    &mut self.hand_overs
+                } else {
+                    &mut self.batch
+                };
+                asked.push((tagged(owner, ticket), operation));
+            }
             for (to, wake) in hosted.out.wakes.drain(..) {
                 hosted.links.machine.wake(to, &wake);
             }

@@ -110,7 +110,7 @@ impl Writer {
                 );
             }
             Err(aborted) if aborted.is_of_one() && operations.len() > 1 => {
-                if aborted.refused() == Refused::Full {
+                if aborted.is_for_room() {
                     // The log may start over then, and needs no more room.
                     self.checkpoint();
                 }
@@ -240,16 +240,20 @@ enum Aborted {
 
 impl Aborted {
     fn refused(&self) -> Refused {
-        let (is_commit, error) = match self {
-            Self::Before(error) | Self::Inside(error) => (false, error),
-            Self::Commit(error) => (true, error),
-            Self::Gone => return Refused::Unavailable,
-        };
-        match error.sqlite_error_code() {
-            // Also at the commit: no log ends in a commit that did not fit.
-            Some(ErrorCode::DiskFull) => Refused::Full,
-            _ if is_commit && !open::is_busy(error) => Refused::Unknown,
+        match self {
+            // No log ends in a commit that did not fit.
+            Self::Commit(error) if !open::is_busy(error) && !self.is_for_room() => Refused::Unknown,
             _ => Refused::Unavailable,
+        }
+    }
+
+    /// Whether the disk has no room for it.
+    fn is_for_room(&self) -> bool {
+        match self {
+            Self::Before(error) | Self::Commit(error) | Self::Inside(error) => {
+                error.sqlite_error_code() == Some(ErrorCode::DiskFull)
+            }
+            Self::Gone => false,
         }
     }
 
@@ -257,7 +261,7 @@ impl Aborted {
     fn is_of_one(&self) -> bool {
         match self {
             Self::Before(_) | Self::Gone => false,
-            Self::Commit(_) => self.refused() == Refused::Full,
+            Self::Commit(_) => self.is_for_room(),
             Self::Inside(_) => true,
         }
     }
@@ -313,7 +317,7 @@ mod tests {
         let results = perform(&mut writer, operations);
         let done = results.iter().filter(|result| result.is_ok()).count();
         assert!((1..2_000).contains(&done), "{done}");
-        assert!(matches!(results[1_999], Err(Refused::Full)));
+        assert!(matches!(results[1_999], Err(Refused::Unavailable)));
         assert!(results[2_000].is_ok(), "a beat needs no room");
         writer
             .connection
