@@ -45,7 +45,8 @@ pub use self::start::{Addresses, StartError};
 
 /// The members of one process, joined to the pool and ready to run.
 pub struct Pool {
-    host: Host,
+    /// Boxed: it is large, and a pool is moved when it joins anew.
+    host: Box<Host>,
     sockets: Sockets,
     clock: Clock,
     /// By how much the system's clock was set when that was last said, and when it was looked at.

@@ -327,7 +327,7 @@ impl World {
             user: Some(user.clone()),
             device: path.device.clone(),
             uuid: None,
-            kind: PathKind::Upgraded,
+            kind: PathKind::Http,
             source: ([192, 0, 2, 1], 1).into(),
             resource: "app.example.com/desk".into(),
             opened,

@@ -47,7 +47,7 @@ impl Pool {
         self.beaten = joined.beaten(self.clock.now().moment);
         let links = self.shape.links(&joined, &self.joiners);
         self.sockets.replace_links(links);
-        self.host = self.shape.host(self.clock, store, &joined);
+        self.host = Box::new(self.shape.host(self.clock, store, &joined));
         self.rejoins += 1;
         let ms = self.clock.now().moment.since(began).as_millis();
         tracing::info!(members = self.own.len(), ms, "joined anew");

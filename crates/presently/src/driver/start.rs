@@ -148,7 +148,7 @@ impl Pool {
             },
             addresses,
             sleep: Box::pin(tokio::time::sleep_until(clock.instant(now))),
-            host: shape.host(clock, store, joined),
+            host: Box::new(shape.host(clock, store, joined)),
             joiners: opened.joiners,
             shape,
             rejoins: 0,

@@ -45,7 +45,7 @@ impl Side {
     pub(crate) async fn entering(&mut self) -> Entering {
         match self.asked().await {
             Asked::Enter(entering) => *entering,
-            other => panic!("{other:?}"),
+            other @ Asked::Left { .. } => panic!("{other:?}"),
         }
     }
 
@@ -53,7 +53,7 @@ impl Side {
     pub(crate) async fn left(&mut self) -> PathId {
         match self.asked().await {
             Asked::Left { path } => path,
-            other => panic!("{other:?}"),
+            other @ Asked::Enter(_) => panic!("{other:?}"),
         }
     }
 
