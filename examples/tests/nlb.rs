@@ -3,7 +3,8 @@
 //! Goal: its story ends well, and ends badly when the presence server hears of nobody who leaves.
 //! Method: the program itself, as a child, at any free port.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -38,6 +39,28 @@ fn the_story_fails_when_the_presence_server_hears_nothing() {
     assert!(!told.status.success(), "{text}");
     let failure = "FAILED: alice's slot becomes free: not within 2s";
     assert!(text.contains(failure), "{text}");
+}
+
+/// Goal: the client comes back with the UUID that its phone was sent, and to the same server.
+/// Method: the message that the nlb would send is sent in its place.
+#[test]
+fn the_client_comes_back_on_the_message() {
+    let nlb = Running::start("nlb", &["--port", "0", "--no-story"]);
+    let hear = |word| nlb.hear(|line| behind(line, word));
+    let (pool, http, admin) = (hear("--pool "), hear("--nlb "), hear("--admin "));
+    let arguments = ["--pool", &pool, "--nlb", &http, "--user", "frank"];
+    let client = Running::start("nlb_client", &arguments);
+    let server = client.hear(|line| behind(line, "connected to "));
+    let sessions = get(&admin, "/sessions?user=frank");
+    let uuid = sessions.split("\"uuid\":\"").nth(1).expect("a session");
+    let uuid = uuid.split('"').next().expect("its UUID");
+    let told = message(&pool, "frank", uuid);
+    assert!(told.starts_with("SIP/2.0 200 "), "{told}");
+    assert_eq!(client.hear(|line| behind(line, "says UUID=")), uuid);
+    let again = client.hear_again(|line| behind(line, "connected to "), 2);
+    assert_eq!(again, server);
+    let sessions = get(&admin, "/sessions?user=frank");
+    assert_eq!(sessions.matches(uuid).count(), 1, "{sessions}");
 }
 
 /// The page as it is served, run by node.
@@ -82,11 +105,16 @@ impl Running {
 
     /// What `find` makes of a line, once there is one.
     fn hear(&self, find: impl Fn(&str) -> Option<String>) -> String {
+        self.hear_again(find, 1)
+    }
+
+    /// The same for the `count`th such line.
+    fn hear_again(&self, find: impl Fn(&str) -> Option<String>, count: usize) -> String {
         let end = Instant::now() + WITHIN;
         loop {
             let said = self.said.lock().expect("nobody panics with it").clone();
-            let found = said.iter().find_map(|line| find(line));
-            if let Some(found) = found {
+            let mut found = said.iter().filter_map(|line| find(line));
+            if let Some(found) = found.nth(count - 1) {
                 return found;
             }
             assert!(Instant::now() < end, "{}", said.join("\n"));
@@ -101,6 +129,43 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The word behind `word` in a line.
+fn behind(line: &str, word: &str) -> Option<String> {
+    let (_, rest) = line.split_once(word)?;
+    rest.split_whitespace().next().map(str::to_owned)
+}
+
+/// What the admin port answers.
+fn get(admin: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(admin).expect("the admin port listens");
+    let ask = format!("GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
+    stream.write_all(ask.as_bytes()).expect("it takes it");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    answer
+}
+
+/// Sends `user` the UUID, and gives the answer.
+fn message(pool: &str, user: &str, uuid: &str) -> String {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let at = socket.local_addr().expect("it is bound");
+    let body = format!("UUID={uuid}\r\n");
+    let text = format!(
+        "MESSAGE sip:{user}@example.com SIP/2.0\r\nVia: SIP/2.0/UDP {at};branch=z9hG4bKm;rport\r\n\
+         From: <sip:nlb1@example.com>;tag=m\r\nTo: <sip:{user}@example.com>\r\nCall-ID: m\r\n\
+         CSeq: 1 MESSAGE\r\nMax-Forwards: 70\r\nContent-Type: text/plain\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    socket
+        .send_to(text.as_bytes(), pool)
+        .expect("the pool is there");
+    socket.set_read_timeout(Some(WITHIN)).expect("a bound");
+    let mut buffer = [0; 4_096];
+    let length = socket.recv(&mut buffer).expect("an answer");
+    String::from_utf8_lossy(&buffer[..length]).into_owned()
 }
 
 fn play(arguments: &[&str]) -> Output {
