@@ -34,6 +34,8 @@ class Pool:
         self.target, self.place, self.relay = target, pathlib.Path(place), relay
         self.names = ["b1"] + [f"s{number + 1}" for number in range(servers)]
         self.processes = {}
+        # Nothing ends by itself during a run.
+        (self.place / "pool.toml").write_text("[expires]\nmax_secs = 86400\n")
         for name in self.names:
             self.start(name)
         self.wait_ready()
@@ -42,7 +44,7 @@ class Pool:
         """Starts one member, or starts it again."""
         at = self.names.index(name)
         command = [self.target / "presently", "serve", "--store", f"sqlite:{self.place}/pool.db", "--name", name,
-                   "--admin", f"127.0.0.1:{PORT + 20 + at}"]
+                   "--admin", f"127.0.0.1:{PORT + 20 + at}", "--config", self.place / "pool.toml"]
         oob = f"127.0.0.1:{PORT + 40 + at}"
         if self.relay == name:
             oob += f",advertise=127.0.0.1:{PORT + 60}"

@@ -173,6 +173,7 @@ fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     out.write_fmt(text).expect("a vector takes every byte");
 }
 
-const EXPIRES: u32 = 3600;
+/// A day: longer than any run, where the server grants it.
+const EXPIRES: u32 = 86_400;
 /// Presentities that one set of watchers watches.
 const LAMPS: usize = 20;
