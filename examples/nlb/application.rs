@@ -57,7 +57,7 @@ impl Application {
                 return self.echo(stream, key, user).await;
             }
             let body = match (request.path(), request.user()) {
-                ("/", _) => PAGE.replace("{server}", self.name),
+                ("/", _) => self.page(),
                 ("/desk", Some(user)) => desk.asked(user, request.query("do")).await,
                 _ => String::new(),
             };
@@ -66,12 +66,21 @@ impl Application {
                 "/desk" => ("200 OK", "text/plain"),
                 _ => ("404 Not Found", "text/plain"),
             };
+            // The page asks its desk past the nlb, which to a browser is another site.
             let head = format!(
-                "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+                "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
+                 Access-Control-Allow-Origin: *\r\n\r\n",
                 body.len()
             );
             stream.write_all((head + &body).as_bytes()).await.ok()?;
         }
+    }
+
+    /// The page. A phone is no client of the application: what the page wants of it goes to the
+    /// server's own address, and the nlb does not take it for something that the user does.
+    fn page(&self) -> String {
+        let page = PAGE.replace("{server}", self.name);
+        page.replace("{desk}", &format!("http://{}/desk", self.address))
     }
 
     /// A slot in use: greets with the server's name, then echoes until the connection ends.

@@ -71,10 +71,11 @@ fn the_page_comes_back_on_the_message() {
         return;
     }
     let nlb = Running::start("nlb", &["--port", "0", "--no-story"]);
+    let admin = nlb.hear(|line| behind(line, "--admin "));
     let page = nlb.hear(|line| line.trim().strip_prefix("http://").map(str::to_owned));
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/page.mjs");
     let told = Command::new("node")
-        .args([script, &format!("http://{page}")])
+        .args([script, &format!("http://{page}"), &admin])
         .output()
         .expect("node runs");
     let text = text(&told);

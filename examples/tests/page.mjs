@@ -1,4 +1,4 @@
-// Runs the script of the example's page without a browser: `node page.mjs http://HOST:PORT/?user=NAME`.
+// Runs the script of the example's page without a browser: `node page.mjs http://HOST:PORT ADMIN-HOST:PORT`.
 //
 // Goal: the page that is served, as it is, comes back on the UUID that its phone was sent.
 // Method: the elements it touches are objects, its WebSocket is one over node's own HTTP.
@@ -78,12 +78,24 @@ async function until(start, from) {
   process.exit(1);
 }
 
+// Waits until the nlb has done a step for the page's user.
+async function step(word) {
+  for (let looks = 0; looks < 400; looks++) {
+    const steps = await (await fetch(`http://${process.argv[3]}/steps?user=eve`)).text();
+    if (steps.includes(word)) return;
+    await new Promise(done => setTimeout(done, 50));
+  }
+  console.log(`FAILED: no step "${word}"`);
+  process.exit(1);
+}
+
 const first = await until("a slot on ", 0);
 const server = lines[first - 1].slice("a slot on ".length);
-element("busy").checked = true;
 // A message each second: then the user is using.
-await new Promise(done => setTimeout(done, 1500));
+element("busy").checked = true;
+await step("the user is open");
 element("off").onclick();
+await step("Reestablish");
 element("on").onclick();
 const told = await until("the phone was sent UUID=", first);
 await until("resumed on " + server, told);

@@ -117,7 +117,8 @@ fn show_tells_all_of_a_user() {
     assert_eq!(publication["package"], "presence");
     assert_eq!(publication["content_type"], "application/pidf+xml");
     let left = publication["expires_in_secs"].as_u64().unwrap();
-    assert!((590..=600).contains(&left), "{left}");
+    // A first grant is up to a tenth shorter than what is asked for.
+    assert!((530..=600).contains(&left), "{left}");
     assert_eq!(shown["watchers"][0]["watcher"], "sip:bob@example.com");
     let watching = pool.show("bob").unwrap();
     assert_eq!(
