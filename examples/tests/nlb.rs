@@ -166,7 +166,8 @@ fn message(pool: &str, user: &str, uuid: &str) -> String {
     socket.set_read_timeout(Some(WITHIN)).expect("a bound");
     let mut buffer = [0; 4_096];
     let length = socket.recv(&mut buffer).expect("an answer");
-    String::from_utf8_lossy(&buffer[..length]).into_owned()
+    let answer = buffer.get(..length).expect("it was read into it");
+    String::from_utf8_lossy(answer).into_owned()
 }
 
 fn play(arguments: &[&str]) -> Output {
