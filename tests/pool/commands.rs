@@ -61,8 +61,20 @@ fn what_one_command_publishes_another_sees() {
     presently_tests::program::until("closed again", BOUND, || {
         is_closed_again(machines.said()).then_some(())
     });
-    people.signal("INT");
-    assert!(people.ended(BOUND).success());
+
+    // It unsubscribes a watcher, and one that looks once never was one.
+    for mut watcher in [people, machines] {
+        watcher.signal("INT");
+        assert!(watcher.ended(BOUND).success());
+    }
+    let once = run([&watch[..], &["--once"]].concat());
+    let said = String::from_utf8(once.stdout).unwrap();
+    assert_eq!(said.trim(), "sip:alice@example.com is closed");
+    let shown = pool.show("alice");
+    let watchers = shown
+        .as_ref()
+        .and_then(|shown| shown["watchers"].as_array());
+    assert!(watchers.is_none_or(Vec::is_empty), "{shown:?}");
 }
 
 #[test]

@@ -18,14 +18,19 @@ pub(crate) async fn watch(args: Watch) -> Result<(), Box<dyn Error>> {
     let pool = args.phone.pool;
     let opened = Phone::open(me, pool).await;
     let mut phone = opened.map_err(|error| unreachable(pool, &error))?;
-    phone.ask(|agent, now, out| {
-        agent.subscribe(now, &args.presentity, PACKAGE, EXPIRES_SECS, &[PIDF], out)
+    let feed = phone.ask(|agent, now, out| {
+        let expires_secs = if args.once { 0 } else { EXPIRES_SECS };
+        agent.subscribe(now, &args.presentity, PACKAGE, expires_secs, &[PIDF], out)
     });
     let presentity = args.presentity.to_string();
     loop {
         let event = tokio::select! {
             event = phone.next_event() => event.map_err(|error| unreachable(pool, &error))?,
-            _ = tokio::signal::ctrl_c() => return Ok(()),
+            _ = tokio::signal::ctrl_c() => {
+                phone.ask(|agent, now, out| agent.unsubscribe(now, feed, out));
+                leave(phone, |event| matches!(event, Event::SubscriptionEnded { .. })).await;
+                return Ok(());
+            }
         };
         match event {
             Event::Notified(notified) => {
@@ -92,7 +97,11 @@ pub(crate) async fn publish(args: Publish) -> Result<(), Box<dyn Error>> {
     loop {
         let event = tokio::select! {
             event = phone.next_event() => event.map_err(|error| unreachable(pool, &error))?,
-            _ = tokio::signal::ctrl_c() => return unpublish(phone).await,
+            _ = tokio::signal::ctrl_c() => {
+                phone.ask(|agent, now, out| agent.unpublish(now, PACKAGE, out));
+                leave(phone, |event| matches!(event, Event::Unpublished { .. })).await;
+                return Ok(());
+            }
         };
         match event {
             Event::Published {
@@ -126,18 +135,17 @@ fn print_published(args: &Publish, expires_secs: u32, etag: Option<&str>) {
 }
 
 /// Takes the document back; waits for the answer, but not for long.
-async fn unpublish(mut phone: Phone) -> Result<(), Box<dyn Error>> {
-    phone.ask(|agent, now, out| agent.unpublish(now, PACKAGE, out));
+/// Waits, not for long, for what was asked for last to be over.
+async fn leave(mut phone: Phone, is_over: fn(&Event) -> bool) {
     let answered = async {
         while let Ok(event) = phone.next_event().await {
-            if matches!(event, Event::Unpublished { .. }) {
+            if is_over(&event) {
                 break;
             }
         }
     };
-    // A pool that is gone forgets the document when it expires.
+    // A pool that is gone forgets it when it expires.
     let _ = tokio::time::timeout(PATIENCE, answered).await;
-    Ok(())
 }
 
 /// What the system says when the pool's address takes no datagram.
