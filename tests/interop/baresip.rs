@@ -153,11 +153,7 @@ fn see_each_other(transport: &str) {
     alice.until_shows("Online");
     alice.quit();
     bob.until_shows("Offline");
-    until("alice to be gone", BOUND, || {
-        let shown = pool.show("alice");
-        let bindings = shown.as_ref().and_then(|it| it["bindings"].as_array());
-        bindings.is_none_or(Vec::is_empty).then_some(())
-    });
+    pool.wait_unbound("alice", BOUND);
 }
 
 pub(crate) fn two_over_udp_see_each_other() {

@@ -65,11 +65,7 @@ fn see_each_other(transport: &str) {
     bob.0.type_in("quit\n");
     alice.until_shows("Offline");
     bob.0.ended(BOUND);
-    until("bob to be gone", BOUND, || {
-        let shown = pool.show("bob");
-        let bindings = shown.as_ref().and_then(|it| it["bindings"].as_array());
-        bindings.is_none_or(Vec::is_empty).then_some(())
-    });
+    pool.wait_unbound("bob", BOUND);
 }
 
 pub(crate) fn two_over_udp_see_each_other() {

@@ -14,7 +14,6 @@ pub mod fuzz;
 mod nlb;
 mod path;
 mod presence;
-mod random;
 mod reach;
 mod release;
 mod servers;

@@ -10,11 +10,10 @@ use std::mem;
 use std::time::Duration;
 
 use presently_agent as agent;
-use presently_sip::{Index, Moment, Now};
+use presently_sip::{Index, Moment, Now, Random};
 use presently_store::{Completion, Session as Record};
 
 use crate::anonymous::AnonymousPaths;
-use crate::random::Random;
 use crate::reach::{Found, Reach, Reached};
 use crate::release::Recent;
 use crate::session::{Session, session_of};
@@ -215,7 +214,7 @@ impl Nlb {
             return;
         };
         let until = now.moment.after(self.shared.config.admit_within);
-        let name = self.shared.random.name_of(user.as_str());
+        let name = self.shared.random.number_of(user.as_str());
         if self.shared.recent.take(now.moment, name) {
             self.shared.counters.wrong_releases += 1;
         }

@@ -17,6 +17,7 @@ mod notice;
 pub(crate) mod record;
 mod sight;
 mod steps;
+mod uuid;
 mod writing;
 
 use std::mem;
@@ -25,7 +26,6 @@ use std::sync::Arc;
 use presently_agent::{Agent, SavedFeed, SubscriptionId};
 use presently_sip::{Aor, EntityTag, Moment, TimerId, WallTime};
 
-use crate::random::Uuid;
 use crate::release::Use;
 use crate::turn::Turn;
 use crate::{CutReason, Entering, PathId, Sent, ServerName, SessionId, Signs, State, Traffic};
@@ -33,6 +33,7 @@ use doubt::Doubt;
 pub(crate) use notice::Notice;
 use notice::Notices;
 pub use sight::{Sight, Stage};
+pub(crate) use uuid::Uuid;
 use writing::Writing;
 pub(crate) use writing::session_of;
 

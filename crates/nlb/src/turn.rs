@@ -7,10 +7,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use presently_agent as agent;
-use presently_sip::{Aor, Now};
+use presently_sip::{Aor, Now, Random};
 use presently_store::{Operation, Ticket};
 
-use crate::random::Random;
 use crate::reach::Reached;
 use crate::release::Recent;
 use crate::{

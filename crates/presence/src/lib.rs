@@ -23,7 +23,6 @@ pub mod package;
 mod pidf;
 mod plan;
 pub mod publication;
-mod random;
 mod reach;
 pub mod registrar;
 mod renewal;

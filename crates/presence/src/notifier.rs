@@ -20,7 +20,7 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use presently_pool::{ResourceId, Version};
 use presently_sip::transaction::{Action, Input};
-use presently_sip::{Moment, Now, Wheel};
+use presently_sip::{Moment, Now, Random, Wheel};
 use presently_store::{Document, Subscription};
 use slab::Slab;
 
@@ -72,7 +72,7 @@ pub(crate) struct Bench<'a> {
     pub(crate) counters: &'a mut Counters,
     pub(crate) packages: &'a Packages,
     pub(crate) name: &'a str,
-    pub(crate) random: &'a mut crate::random::Random,
+    pub(crate) random: &'a mut Random,
     pub(crate) min_interval: Duration,
     pub(crate) reach: &'a Reach,
     /// Whether this server's word does not count at present: nothing is sent.

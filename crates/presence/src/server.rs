@@ -24,7 +24,7 @@ use presently_pool::{
     ClientId, Epoch, Kind, MemberId, Membership, Passage, ResourceId, Version, Wake,
 };
 use presently_sip::transaction::{Answered, TransactionKey};
-use presently_sip::{Aor, Edits, MacKey, Message, Moment, Name, Now, Wheel};
+use presently_sip::{Aor, Edits, MacKey, Message, Moment, Name, Now, Random, Wheel};
 use presently_store::{Completion, Document, Operation, RequestKey, Ticket};
 use slab::Slab;
 
@@ -32,7 +32,6 @@ use crate::actor::{Actor, State};
 use crate::branch::{Branch, Purpose};
 use crate::held::{Held, Room};
 use crate::notifier::{Bench, Notifier, Owing, Reading, Round, SubscriptionSlot, Wish};
-use crate::random::Random;
 use crate::reach::Reach;
 use crate::{Config, Counters, Outputs, Secrets, ToBalancer};
 

@@ -8,6 +8,7 @@ mod phone;
 mod reload;
 mod serve;
 mod show;
+mod signals;
 mod status;
 mod store;
 mod trace;

@@ -155,6 +155,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
 }
 
 fn start_lane(seed: LaneSeed, sockets: Vec<TcpSocket>) -> Result<Side, StartError> {
+    // At most a verdict and a cut for each path, which are bounded.
     let (orders, told) = mpsc::unbounded_channel();
     let (ready, started) = std_mpsc::channel();
     let counters = Arc::clone(&seed.counters);

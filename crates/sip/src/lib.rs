@@ -30,7 +30,7 @@ pub use aor::{Aor, InvalidAor};
 pub use base32::{base32, from_base32};
 pub use date::{Date, Timestamp};
 pub use flow::{Flow, Protocol};
-pub use mac::{MacKey, request_key};
+pub use mac::{MacKey, Random, request_key};
 pub use message::{
     BUFFER_MAX, Defect, Edits, Framing, Index, Message, Method, Name, ReadError, Start, Stream,
 };

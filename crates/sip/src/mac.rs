@@ -42,6 +42,43 @@ impl fmt::Debug for MacKey {
     }
 }
 
+/// Numbers nobody can guess, from one seed: a keyed hash of a counter. The same seed gives the same
+/// numbers, so a simulation replays; the program seeds it from the system's entropy.
+#[derive(Debug)]
+pub struct Random {
+    key: MacKey,
+    counter: u64,
+}
+
+impl Random {
+    /// A generator of this seed, which must come from a random source.
+    #[must_use]
+    pub fn new(seed: [u8; 16]) -> Self {
+        Self {
+            key: MacKey::new(seed),
+            counter: 0,
+        }
+    }
+
+    /// The next number.
+    pub fn next_u64(&mut self) -> u64 {
+        self.counter += 1;
+        self.key.mac64(&[&self.counter.to_be_bytes()])
+    }
+
+    /// The next number, of 32 bits.
+    pub fn next_u32(&mut self) -> u32 {
+        u32::try_from(self.next_u64() >> 32).unwrap_or_default()
+    }
+
+    /// A number for `text`, the same each time, that tells nothing about it to anybody without the
+    /// seed.
+    #[must_use]
+    pub fn number_of(&self, text: &str) -> u64 {
+        self.key.mac64(&[b"name", text.as_bytes()])
+    }
+}
+
 /// Each part after its length, so that no two lists of parts are fed alike.
 fn feed(hasher: &mut impl Hasher, parts: &[&[u8]]) {
     for part in parts {

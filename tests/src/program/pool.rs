@@ -195,6 +195,15 @@ impl Pool {
             .then(|| serde_json::from_str(&text).expect("JSON"))
     }
 
+    /// Waits until `user` has no binding.
+    pub fn wait_unbound(&self, user: &str, bound: Duration) {
+        until(&format!("{user} to be gone"), bound, || {
+            let shown = self.show(user);
+            let bindings = shown.as_ref().and_then(|it| it["bindings"].as_array());
+            bindings.is_none_or(Vec::is_empty).then_some(())
+        });
+    }
+
     /// How many clients the server called `name` has, and its incarnation.
     pub fn life_of(&self, name: &str) -> (u64, u64) {
         let status = self.status();

@@ -5,7 +5,7 @@ use presently_store::{Operation, REPEAT_WINDOW, Session as Record, Ticket};
 
 use super::{Nlb, sip};
 use crate::session::record::{handle, names_of};
-use crate::session::{Beginning, Session};
+use crate::session::{Beginning, Session, Uuid};
 use crate::turn::Turn;
 use crate::{Entering, Outputs, Refusal, SessionId};
 
@@ -47,7 +47,7 @@ impl Nlb {
             id: self.sessions.next_id(),
             user,
             handle: handle(&self.shared.config.aor, number),
-            uuid: random.uuid(),
+            uuid: Uuid::new(random),
             resource,
         };
         self.shared.counters.begun += 1;

@@ -144,7 +144,7 @@ impl Session {
                 shared.counters.released_not_resumed += 1;
             }
         }
-        let name = shared.random.name_of(self.user.as_str());
+        let name = shared.random.number_of(self.user.as_str());
         shared.recent.released(turn.now.moment, name);
         // Without presence the paths would have stood until the time-out, or the empty session.
         let config = &shared.config;

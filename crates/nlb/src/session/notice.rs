@@ -74,7 +74,7 @@ impl Session {
             turn.shared.counters.ignored += 1;
             return;
         };
-        let dialog = turn.shared.random.name_of(&notified.call_id);
+        let dialog = turn.shared.random.number_of(&notified.call_id);
         if self.notices.dialog != dialog {
             self.notices.dialog = dialog;
             self.notices.expect_baseline();

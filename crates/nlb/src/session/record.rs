@@ -3,8 +3,7 @@
 use presently_sip::{Aor, Now, WallTime};
 use presently_store::{Session as Record, SessionState};
 
-use crate::random::Uuid;
-use crate::session::{Notice, Session};
+use crate::session::{Notice, Session, Uuid};
 use crate::turn::Turn;
 use crate::{Sent, Stage, State};
 

@@ -8,12 +8,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use presently_pool::{ClientId, FlowToken, MemberId, PackageName};
-use presently_sip::{Aor, Flow, Protocol, WallTime};
+use presently_sip::{Aor, Flow, Protocol, Random, WallTime};
 use presently_store::{DialogId, Repeat, SubscriptionState};
 
 use super::*;
 use crate::actor::State;
-use crate::random::Random;
 
 /// A notifier and what its server would hold for it.
 struct Play {

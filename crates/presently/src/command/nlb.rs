@@ -7,9 +7,9 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use presently::nlb::{Addresses, Config, Nlb, Settings};
-use tokio::signal::unix::{SignalKind, signal};
 
 use self::reload::Reload;
+use super::signals::Signals;
 use super::{in_runtime, limits};
 use crate::cli::{self, NlbCommand};
 use crate::log;
@@ -33,16 +33,10 @@ async fn serve(
     let config = Config::new(settings.clone())?;
     let (presence, servers) = (config.presence, settings.server.len());
     let (name, store) = (config.name.clone(), config.store.display().to_string());
-    // Before the start, so that no signal is missed while it reads the store.
-    let hangup = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let stopped = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
-    };
-    let mut stopped = Box::pin(stopped);
+    let Signals {
+        hangup,
+        mut stopped,
+    } = Signals::listen()?;
     limits::raise_open_files();
     let nlb = tokio::select! {
         nlb = Nlb::open(config) => nlb?,

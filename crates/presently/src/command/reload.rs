@@ -58,18 +58,23 @@ impl Reload {
             ("expires", expires(&settings) != expires(&self.present)),
             ("log_level", level(&settings) != level(&self.present)),
         ];
-        let changed = changed.into_iter().filter(|(_, is_changed)| *is_changed);
-        let changed: Vec<_> = changed.map(|(key, _)| key).collect();
-        let what = match changed.as_slice() {
-            [] => "nothing has changed".to_owned(),
-            keys => keys.join(", "),
-        };
+        let what = changed_keys(&changed);
         // Whoever read the summary may be gone by now.
         let _ = writeln!(std::io::stdout(), "reloaded {file}: {what}");
         // The rest stays in force, and is told again at the next signal.
         self.present.domains = settings.domains;
         self.present.expires = settings.expires;
         self.present.log_level = settings.log_level;
+    }
+}
+
+/// The keys that have changed, for people.
+pub(super) fn changed_keys(keys: &[(&str, bool)]) -> String {
+    let changed = keys.iter().filter(|(_, is_changed)| *is_changed);
+    let changed: Vec<_> = changed.map(|(key, _)| *key).collect();
+    match changed.as_slice() {
+        [] => "nothing has changed".to_owned(),
+        keys => keys.join(", "),
     }
 }
 

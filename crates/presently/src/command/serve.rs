@@ -3,10 +3,10 @@
 use std::error::Error;
 
 use presently::{Addresses, Config, Pool, Settings};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::limits;
 use super::reload::Reload;
+use super::signals::Signals;
 use crate::cli::Serve;
 use crate::log;
 
@@ -21,16 +21,10 @@ pub(crate) async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
     let config = Config::new(settings.clone())?;
     let store = config.store.display().to_string();
     let domains = config.domains.join(", ");
-    // Before the start, so that no signal is missed while it waits for the store.
-    let hangup = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let stopped = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
-    };
-    let mut stopped = Box::pin(stopped);
+    let Signals {
+        hangup,
+        mut stopped,
+    } = Signals::listen()?;
     let open_files = limits::raise_open_files();
     let pool = tokio::select! {
         pool = Pool::open_with_admin(config) => pool?,

@@ -8,6 +8,7 @@ use presently::config::LogLevel;
 use presently::nlb::{Config, Control, Settings};
 use tokio::signal::unix::Signal;
 
+use crate::command::reload::changed_keys;
 use crate::log::{self, Filter};
 
 /// What a running nlb goes by, and where it may change.
@@ -59,12 +60,7 @@ impl Reload {
             ("server", settings.server != self.present.server),
             ("log_level", level(&settings) != level(&self.present)),
         ];
-        let changed = changed.into_iter().filter(|(_, is_changed)| *is_changed);
-        let changed: Vec<_> = changed.map(|(key, _)| key).collect();
-        let what = match changed.as_slice() {
-            [] => "nothing has changed".to_owned(),
-            keys => keys.join(", "),
-        };
+        let what = changed_keys(&changed);
         // The rest stays in force, and is told again at the next signal.
         self.present.server = settings.server;
         self.present.log_level = settings.log_level;

@@ -1,47 +1,20 @@
-//! Numbers nobody can guess, from one seed: UUIDs, the names of handles, seeds of agents.
+//! The unique value by which a session is resumed.
 
-use presently_sip::MacKey;
-
-/// A seeded generator: a keyed hash of a counter. The same seed gives the same numbers, so a
-/// simulation replays; the program seeds it from the system's entropy.
-#[derive(Debug)]
-pub(crate) struct Random {
-    key: MacKey,
-    counter: u64,
-}
-
-impl Random {
-    pub(crate) fn new(seed: [u8; 16]) -> Self {
-        Self {
-            key: MacKey::new(seed),
-            counter: 0,
-        }
-    }
-
-    pub(crate) fn next_u64(&mut self) -> u64 {
-        self.counter += 1;
-        self.key.mac64(&[&self.counter.to_be_bytes()])
-    }
-
-    /// A UUID of version 4 (RFC 9562 §5.4): 122 random bits.
-    pub(crate) fn uuid(&mut self) -> Uuid {
-        let (high, low) = (self.next_u64(), self.next_u64());
-        let bits = (u128::from(high) << 64) | u128::from(low);
-        let bits = bits & !(0xf << 76) | (0x4 << 76);
-        Uuid(bits & !(0x3 << 62) | (0x2 << 62))
-    }
-
-    /// A number for `text` that tells nothing about it to anybody without the key.
-    pub(crate) fn name_of(&self, text: &str) -> u64 {
-        self.key.mac64(&[b"name", text.as_bytes()])
-    }
-}
+use presently_sip::Random;
 
 /// The unique value that stands for a user (S9). It is no credential.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Uuid(u128);
 
 impl Uuid {
+    /// One of version 4 (RFC 9562 §5.4): 122 random bits.
+    pub(crate) fn new(random: &mut Random) -> Self {
+        let (high, low) = (random.next_u64(), random.next_u64());
+        let bits = (u128::from(high) << 64) | u128::from(low);
+        let bits = bits & !(0xf << 76) | (0x4 << 76);
+        Self(bits & !(0x3 << 62) | (0x2 << 62))
+    }
+
     /// Reads what [`Uuid`] displays as.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let uuid = u128::from_str_radix(&text.replace('-', ""), 16).ok()?;
@@ -73,7 +46,7 @@ mod tests {
     fn a_uuid_has_its_form_and_is_read_back() {
         let mut random = Random::new([7; 16]);
         for _ in 0..100 {
-            let uuid = random.uuid();
+            let uuid = Uuid::new(&mut random);
             let text = uuid.to_string();
             assert_eq!(text.len(), 36);
             assert_eq!(&text[14..15], "4", "{text}");
@@ -88,8 +61,9 @@ mod tests {
     #[test]
     fn who_has_another_seed_finds_other_values() {
         let (mut one, mut other) = (Random::new([7; 16]), Random::new([8; 16]));
-        assert_ne!(one.uuid(), other.uuid());
-        assert_ne!(one.uuid(), one.uuid());
-        assert_eq!(Random::new([7; 16]).uuid(), Random::new([7; 16]).uuid());
+        assert_ne!(Uuid::new(&mut one), Uuid::new(&mut other));
+        assert_ne!(Uuid::new(&mut one), Uuid::new(&mut one));
+        let first = || Uuid::new(&mut Random::new([7; 16]));
+        assert_eq!(first(), first());
     }
 }
