@@ -1,14 +1,15 @@
 //! Goal: a connection that closes is forgiven for its grace, and not a moment is lost or gained by
-//! words that come late. Method: raw registrations over streams, a watcher, a virtual clock.
+//! words that come late; a phone that falls silent is asked, and gone when it alone does not answer.
+//! Method: raw registrations over streams, phones that reach nobody, a watcher, a virtual clock.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use presently_agent::SubscriptionId;
 use presently_sip::Protocol;
-use presently_tests::world::{Arrangement, World};
+use presently_tests::world::{Arrangement, Plan, Spell, Trouble, World};
 
-use crate::play::{BOTH, SOON, log_on};
+use crate::play::{BOTH, SOON, log_on, publish, watch};
 
 const FIRST: SocketAddr = address(1_000);
 const SECOND: SocketAddr = address(2_000);
@@ -89,5 +90,72 @@ fn a_word_of_a_flow_that_was_left_changes_nothing() {
         world.hang_up(FIRST);
         world.run_for(Duration::from_mins(2));
         assert!(is_online(&world, bob, watch), "{arrangement:?}");
+    }
+}
+
+/// A world in which bob watches alice, everybody has answered a question, and every `nth` phone
+/// (alice's is the first) is about to reach nobody for `lasts`. Each server has other phones, whose
+/// answers say that the network is well.
+fn silent(arrangement: Arrangement, nth: usize, lasts: Duration) -> (World, usize, SubscriptionId) {
+    let mut world = World::new(11, 3, arrangement);
+    let alice = log_on(&mut world, "alice");
+    let bob = log_on(&mut world, "bob");
+    for other in 0..20 {
+        log_on(&mut world, &format!("u{other}"));
+    }
+    publish(&mut world, alice, "here");
+    let watch = watch(&mut world, bob, alice);
+    world.run_for(Duration::from_secs(150));
+    assert!(is_online(&world, bob, watch), "{arrangement:?}");
+    let trouble = Trouble::LostPhones(nth);
+    let at = Duration::ZERO;
+    world.follow(&Plan(vec![Spell { at, lasts, trouble }]));
+    (world, bob, watch)
+}
+
+#[test]
+fn a_phone_that_falls_silent_is_asked_and_offline_when_it_does_not_answer() {
+    for arrangement in BOTH {
+        let (mut world, bob, watch) = silent(arrangement, 2, Duration::from_mins(10));
+        world.run_for(Duration::from_secs(29));
+        assert!(is_online(&world, bob, watch), "{arrangement:?}");
+        world.run_for(Duration::from_secs(62));
+        assert!(!is_online(&world, bob, watch), "{arrangement:?}");
+        assert_eq!(world.ledger.broken, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_phone_that_is_out_of_reach_for_less_than_the_grace_was_never_gone() {
+    for arrangement in BOTH {
+        let lasts = Duration::from_secs(28);
+        let (mut world, bob, watch) = silent(arrangement, 2, lasts);
+        let told = world.phones[bob].notified().count();
+        world.run_for(Duration::from_mins(5));
+        assert!(is_online(&world, bob, watch), "{arrangement:?}");
+        assert_eq!(world.phones[bob].notified().count(), told);
+    }
+}
+
+#[test]
+fn when_no_phone_answers_the_network_is_blamed_and_no_phone() {
+    for arrangement in BOTH {
+        let lasts = Duration::from_mins(20);
+        let (mut world, bob, watch) = silent(arrangement, 1, lasts);
+        let told = world.phones[bob].notified().count();
+        world.run_for(Duration::from_mins(25));
+        assert!(is_online(&world, bob, watch), "{arrangement:?}");
+        assert_eq!(world.phones[bob].notified().count(), told);
+    }
+}
+
+#[test]
+fn a_phone_that_never_answered_is_there_until_its_binding_expires() {
+    for arrangement in BOTH {
+        let (mut world, bob, watch) = watched(arrangement);
+        world.run_for(Duration::from_mins(59));
+        assert!(is_online(&world, bob, watch), "{arrangement:?}");
+        world.run_for(Duration::from_mins(2));
+        assert!(!is_online(&world, bob, watch), "{arrangement:?}");
     }
 }

@@ -16,6 +16,8 @@ pub(crate) struct Branch {
 pub(crate) enum Purpose {
     /// A NOTIFY of a subscription.
     Notify,
+    /// Whether a phone is there.
+    Question,
     /// A relayed request.
     Relay,
 }
@@ -26,6 +28,7 @@ impl Branch {
         out.extend_from_slice(COOKIE);
         out.push(match self.purpose {
             Purpose::Notify => b'n',
+            Purpose::Question => b'q',
             Purpose::Relay => b'r',
         });
         for number in [self.slot, self.generation, self.key] {
@@ -46,6 +49,7 @@ impl Branch {
         Some(Self {
             purpose: match purpose {
                 b'n' => Purpose::Notify,
+                b'q' => Purpose::Question,
                 b'r' => Purpose::Relay,
                 _ => return None,
             },

@@ -57,9 +57,11 @@ pub struct Config {
     /// Least time between two NOTIFYs of a subscription; 0 sends every change at once (a departure
     /// from RFC 3856 §6.10, because a lamp that lags five seconds is taken for broken).
     pub notify_min_interval: Duration,
-    /// How long a phone whose connection is gone counts as there; 0 waits until its binding
-    /// expires.
+    /// How long a phone whose connection is gone, or that does not answer when it is asked, counts
+    /// as there; 0 waits until its binding expires.
     pub flow_grace: Duration,
+    /// A phone of which nothing was heard for so long is asked whether it is there; 0 asks none.
+    pub flow_silence: Duration,
 }
 
 impl Config {
@@ -82,6 +84,7 @@ impl Config {
             notify_min_interval: Duration::ZERO,
             // Longer than a phone needs to change from one network to another.
             flow_grace: Duration::from_secs(30),
+            flow_silence: Duration::from_mins(1),
         }
     }
 }

@@ -10,6 +10,7 @@
 
 mod actor;
 mod answer;
+mod asking;
 mod branch;
 mod compositor;
 mod config;

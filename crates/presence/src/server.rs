@@ -3,6 +3,7 @@
 //! Inputs are requests and responses handed over by a balancer, completions of the store, wakes
 //! from other servers, and time; everything it wants done is written into [`Outputs`].
 
+mod asking;
 mod completion;
 mod drain;
 mod early;
@@ -29,6 +30,7 @@ use presently_store::{Completion, Document, Operation, RequestKey, Ticket};
 use slab::Slab;
 
 use crate::actor::{Actor, State};
+use crate::asking::Asking;
 use crate::branch::{Branch, Purpose};
 use crate::held::{Held, Room};
 use crate::notifier::{Bench, Notifier, Owing, Reading, Round, SubscriptionSlot, Wish};
@@ -46,6 +48,7 @@ pub struct Server {
     by_aor: HashMap<Aor, usize, RandomState>,
     by_client: HashMap<ClientId, usize, RandomState>,
     reach: Reach,
+    asking: Asking,
     notifier: Notifier,
     early: early::Early,
     relays: Slab<relay::Relay>,
@@ -76,6 +79,8 @@ pub(crate) enum Timer {
     Activate,
     /// An actor's next expiry or try.
     Actor(usize),
+    /// A flow that has been silent, or does not answer.
+    Ask(usize),
     /// The next clients of a server that is emptied.
     Drain,
     /// Changes of `owed` are written.
@@ -120,6 +125,7 @@ impl Server {
             by_aor: HashMap::default(),
             by_client: HashMap::default(),
             reach: Reach::default(),
+            asking: Asking::default(),
             notifier: Notifier::default(),
             early: early::Early::default(),
             relays: Slab::new(),
@@ -152,6 +158,7 @@ impl Server {
             self.counters.requests_unreadable += 1;
             return;
         };
+        self.asking.hear(now.moment, &flow);
         let transaction = TransactionKey::of(&self.key, message, &flow.flow);
         let request = presently_sip::request_key(message, &self.key);
         let (Some(transaction), Some(request)) = (transaction, request) else {
@@ -199,9 +206,12 @@ impl Server {
             self.counters.responses_unmatched += 1;
             return;
         };
-        if branch.purpose == Purpose::Relay {
-            self.on_relayed(now, branch, (message, vias_removed), status, out);
-            return;
+        match branch.purpose {
+            Purpose::Notify => {}
+            Purpose::Question => return self.on_question_answered(now.moment, branch),
+            Purpose::Relay => {
+                return self.on_relayed(now, branch, (message, vias_removed), status, out);
+            }
         }
         let answer = (status, message.number(Name::RetryAfter));
         let wish = self.with_bench(now, out, |notifier, bench| {
@@ -285,6 +295,7 @@ impl Server {
             match timer {
                 Timer::Activate => self.activate_some(now, out),
                 Timer::Actor(slot) => self.on_actor_timer(now, slot, out),
+                Timer::Ask(place) => self.on_asking_timer(now, place, out),
                 Timer::Drain => self.drain_some(now, out),
                 Timer::Owe => self.write_owed(now, out),
                 Timer::Read => {

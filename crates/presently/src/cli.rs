@@ -270,7 +270,8 @@ The configuration file has the flags' names as keys, and two that differ:
   jitter_percent = 10              # a first grant is up to so much shorter
 
   [flows]                          # no flags
-  grace_secs = 30                  # so long a phone whose connection closed counts as there
+  silence_secs = 60                # a phone that says nothing for so long is asked
+  grace_secs = 30                  # so long one that left or does not answer counts as there
 
 SIGHUP reads the file again: domains, [expires] and log_level change at once, the rest needs a
 restart.
@@ -313,6 +314,7 @@ mod tests {
             "max_secs",
             "jitter_percent",
             "[flows]",
+            "silence_secs",
             "grace_secs",
         ];
         let table: [(&str, &[&str]); 8] = [

@@ -58,6 +58,9 @@ impl Server {
         let renewal = plan.renewal.take();
         let tombstone = plan.tombstone(now.wall).filter(|_| plan.is_removal);
         let is_kept = plan.is_release && !released;
+        if let Some(bindings) = &plan.bindings {
+            self.follow_bindings(now.moment, slot, bindings);
+        }
         let Some(actor) = self.actors.get_mut(slot) else {
             return;
         };

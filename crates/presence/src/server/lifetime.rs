@@ -113,6 +113,7 @@ impl Server {
         if let Some(round) = absent {
             self.notifier.settling.end(round);
         }
+        self.enter_flows(now.moment, slot);
         self.arm(now, slot);
     }
 
@@ -231,6 +232,7 @@ impl Server {
 
     /// Empties an actor's memory and keeps its queue.
     pub(super) fn reset(&mut self, slot: usize) {
+        self.leave_flows(slot, &[]);
         let Some(actor) = self.actors.get_mut(slot) else {
             return;
         };

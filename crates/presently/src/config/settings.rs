@@ -212,14 +212,15 @@ impl TryFrom<String> for StorePath {
     }
 }
 
-/// The table `[flows]`: what becomes of a phone whose connection is gone.
+/// The table `[flows]`: what becomes of a phone whose connection is gone, or that says nothing.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct FlowsTable {
     /// How long it counts as there; 0 waits until its binding expires.
     pub grace_secs: u32,
-    /// A phone over TCP whose machine acknowledges nothing for so long is taken for gone; 0 leaves
-    /// that to the system, which takes hours.
+    /// A connection whose machine acknowledges nothing for so long is closed, and a phone that says
+    /// nothing for so long is asked whether it is there; 0 leaves the one to the system, which takes
+    /// hours, and the other to the binding's expiry.
     pub silence_secs: u32,
 }
 

@@ -110,6 +110,7 @@ impl Shape {
         config.own_ports = Arc::clone(&self.own_ports);
         config.expires = self.expires;
         config.flow_grace = self.config.flow_grace;
+        config.flow_silence = self.config.flow_silence;
         let secrets = Secrets {
             pool: key,
             seed: rand::random(),

@@ -45,6 +45,16 @@ pub(super) const SERVER: &[Metric<presently_presence::Counters>] = &[
         |it| it.bindings_in_grace,
     ),
     (
+        "presence_phones_asked",
+        "Silent phones that were asked whether they are there",
+        |it| it.phones_asked,
+    ),
+    (
+        "presence_bindings_unanswered",
+        "Bindings that ended because their phone answered no question",
+        |it| it.bindings_unanswered,
+    ),
+    (
         "presence_notifies_dropped",
         "NOTIFYs that lost their way while unanswered",
         |it| it.notifies_dropped,

@@ -1,12 +1,16 @@
 # Sourced by targets that need a presence server: starts a pool and says what the users' phones are. PROFILE: udp30 | udp60 | udp120 | …
 # (phones over UDP that register for so many seconds), tcp60 (over TCP), logoff (their users log them off); a slash and a number of
-# seconds may follow: the nlb's grace.
+# seconds may follow: the nlb's grace; then `+SILENCE+GRACE`: after how many silent seconds the pool asks a phone, and how long it waits for an answer.
 sip=$((PORT_ADMIN + 1)); pool_admin=$((PORT_ADMIN + 3)); kind=udp; expires=60; grace=0.5
 whole() { awk "BEGIN{v=int($1/$SCALE+0.5); print (v<1?1:v)}"; }
 up() { # PORT: waits for the admin port to say that its process is ready
   for _ in $(seq 100); do curl -fs -o /dev/null "http://127.0.0.1:$1/readyz" && return; sleep 0.1; done
   cat "$WORK"/*.log >&2; kill $pool; exit 1
 }
+silence=60; patience=30
+case $PROFILE in
+  *+*+*) patience=${PROFILE##*+}; PROFILE=${PROFILE%+*}; silence=${PROFILE##*+}; PROFILE=${PROFILE%+*};;
+esac
 case $PROFILE in
   */*) grace=${PROFILE#*/}; PROFILE=${PROFILE%/*};;
 esac
@@ -28,8 +32,8 @@ default_secs = 3600
 max_secs = 3600
 jitter_percent = 0
 [flows]
-grace_secs = $(whole 30)
-silence_secs = $(awk "BEGIN{v=int(60/$SCALE+0.5); print (v<6?6:v)}")
+grace_secs = $(whole "$patience")
+silence_secs = $(awk "BEGIN{v=int($silence/$SCALE+0.5); print (v<6?6:v)}")
 C
 "$PRESENTLY" serve --config "$WORK/pool.toml" > "$WORK/pool.log" 2>&1 &
 pool=$!

@@ -1,0 +1,210 @@
+//! Flows over which phones registered, and when one that says nothing is asked whether anybody is
+//! there (OPTIONS, RFC 3261 §11).
+//!
+//! ```text
+//!               nothing heard for `silence`             anything is heard
+//!   (heard) ──────────────────────────────► asked ──────────────────────► (heard)
+//!                                             │ nothing for `grace`
+//!                                             ├─ it has answered before, and its balancer has
+//!                                             │  brought others' words since: the phone is gone
+//!                                             └─ else silence says nothing: (heard)
+//! ```
+//!
+//! A phone that never answers OPTIONS is so left alone, and no phone is taken for gone because its
+//! balancer's network is.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use presently_pool::{FlowToken, MemberId};
+use presently_sip::transaction::{Action, ClientTransaction, Input};
+use presently_sip::{Moment, TimerId};
+use slab::Slab;
+
+/// The flows of the clients that are in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Asking {
+    by_flow: HashMap<FlowToken, usize, RandomState>,
+    flows: Slab<Registered>,
+    /// When each balancer last brought a phone's word.
+    brought: Vec<(MemberId, Moment)>,
+}
+
+/// One flow over which clients are registered.
+#[derive(Debug)]
+pub(crate) struct Registered {
+    pub(crate) flow: FlowToken,
+    /// The slots of their actors.
+    pub(crate) actors: BTreeSet<usize>,
+    /// How long it may be silent until it is asked.
+    silence: Duration,
+    heard: Moment,
+    /// Whether it has ever answered a question.
+    answers: bool,
+    pub(crate) question: Option<Question>,
+    pub(crate) timer: Option<TimerId>,
+}
+
+/// What was asked and is not answered.
+#[derive(Debug)]
+pub(crate) struct Question {
+    /// When it was first asked.
+    since: Moment,
+    /// In the branch.
+    pub(crate) key: u32,
+    pub(crate) text: Vec<u8>,
+    transaction: ClientTransaction,
+}
+
+/// What is to be done about a flow.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Duty {
+    /// It is asked, by a request of its own.
+    Ask,
+    /// What was asked is sent again.
+    Repeat,
+    /// Nobody is there any more.
+    End,
+    /// Nothing.
+    Wait,
+}
+
+impl Asking {
+    /// `actor` is registered over `flow`; gives the place of one that was not known, which may be
+    /// silent for `silence`.
+    pub(crate) fn enter(
+        &mut self,
+        now: Moment,
+        (flow, actor): (FlowToken, usize),
+        silence: impl FnOnce() -> Duration,
+    ) -> Option<usize> {
+        let known = self.by_flow.get(&flow);
+        if let Some(known) = known.and_then(|place| self.flows.get_mut(*place)) {
+            known.actors.insert(actor);
+            return None;
+        }
+        let place = self.flows.insert(Registered {
+            flow,
+            actors: BTreeSet::from([actor]),
+            silence: silence(),
+            heard: now,
+            answers: false,
+            question: None,
+            timer: None,
+        });
+        self.by_flow.insert(flow, place);
+        Some(place)
+    }
+
+    /// `actor` is no longer registered over `flow`; gives the timer of a flow that nobody is.
+    pub(crate) fn leave(&mut self, flow: &FlowToken, actor: usize) -> Option<TimerId> {
+        let place = *self.by_flow.get(flow)?;
+        let known = self.flows.get_mut(place)?;
+        known.actors.remove(&actor);
+        if !known.actors.is_empty() {
+            return None;
+        }
+        self.by_flow.remove(flow);
+        self.flows.remove(place).timer
+    }
+
+    /// A request came over `flow`.
+    pub(crate) fn hear(&mut self, now: Moment, flow: &FlowToken) {
+        self.bring(now, flow.balancer);
+        let place = self.by_flow.get(flow);
+        if let Some(known) = place.and_then(|place| self.flows.get_mut(*place)) {
+            known.hear(now);
+        }
+    }
+
+    /// The question with `key` at `place` was answered; `false` when there is none.
+    pub(crate) fn answered(&mut self, now: Moment, place: usize, key: u32) -> bool {
+        let known = self.flows.get_mut(place);
+        let asked = known.filter(|known| {
+            let question = known.question.as_ref();
+            question.is_some_and(|question| question.key == key)
+        });
+        let Some(asked) = asked else {
+            return false;
+        };
+        asked.answers = true;
+        asked.hear(now);
+        let balancer = asked.flow.balancer;
+        self.bring(now, balancer);
+        true
+    }
+
+    pub(crate) fn get_mut(&mut self, place: usize) -> Option<&mut Registered> {
+        self.flows.get_mut(place)
+    }
+
+    /// What is to be done at `now` about the flow at `place`, where nobody is waited for longer
+    /// than `grace`.
+    pub(crate) fn duty(&mut self, now: Moment, place: usize, grace: Duration) -> Duty {
+        let Some(known) = self.flows.get_mut(place) else {
+            return Duty::Wait;
+        };
+        let of = |(balancer, _): &&(MemberId, Moment)| *balancer == known.flow.balancer;
+        let brought = self.brought.iter().find(of).map(|(_, at)| *at);
+        known.duty(now, grace, brought)
+    }
+
+    fn bring(&mut self, now: Moment, balancer: MemberId) {
+        match self.brought.iter_mut().find(|(held, _)| *held == balancer) {
+            Some((_, at)) => *at = now,
+            None => self.brought.push((balancer, now)),
+        }
+    }
+}
+
+impl Registered {
+    /// Somebody is there, or is not to be blamed for being silent.
+    pub(crate) fn hear(&mut self, now: Moment) {
+        self.heard = now;
+        self.question = None;
+    }
+
+    /// Takes what is asked at `now`; one that goes on from another began when that did.
+    pub(crate) fn ask(&mut self, now: Moment, key: u32, text: Vec<u8>) {
+        let since = self.question.as_ref().map_or(now, |asked| asked.since);
+        self.question = Some(Question {
+            since,
+            key,
+            text,
+            transaction: ClientTransaction::new(now, self.flow.flow.protocol),
+        });
+    }
+
+    /// When there is a duty next.
+    pub(crate) fn due(&self, grace: Duration) -> Moment {
+        let Some(question) = &self.question else {
+            return self.heard.after(self.silence);
+        };
+        let end = question.since.after(grace);
+        let repeat = question.transaction.poll_timeout();
+        repeat.map_or(end, |repeat| repeat.min(end))
+    }
+
+    fn duty(&mut self, now: Moment, grace: Duration, brought: Option<Moment>) -> Duty {
+        let Some(question) = &mut self.question else {
+            let is_silent = now.since(self.heard) >= self.silence;
+            return if is_silent { Duty::Ask } else { Duty::Wait };
+        };
+        if now.since(question.since) < grace {
+            return match question.transaction.handle_input(now, Input::Timeout) {
+                Action::Resend => Duty::Repeat,
+                Action::TimedOut | Action::Unreachable => Duty::Ask,
+                Action::Answered | Action::Nothing => Duty::Wait,
+            };
+        }
+        if self.answers && brought.is_some_and(|brought| brought > question.since) {
+            return Duty::End;
+        }
+        self.hear(now);
+        Duty::Wait
+    }
+}
+
+#[cfg(test)]
+mod tests;
