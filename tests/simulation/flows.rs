@@ -1,6 +1,7 @@
 //! Goal: a connection that closes is forgiven for its grace, and not a moment is lost or gained by
-//! words that come late; a phone that falls silent is asked, and gone when it alone does not answer.
-//! Method: raw registrations over streams, phones that reach nobody, a watcher, a virtual clock.
+//! words that come late; a phone that falls silent is asked, and gone when it alone does not
+//! answer. Method: raw registrations over streams, phones that reach nobody, a watcher, a virtual
+//! clock.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -219,8 +219,8 @@ pub struct FlowsTable {
     /// How long it counts as there; 0 waits until its binding expires.
     pub grace_secs: u32,
     /// A connection whose machine acknowledges nothing for so long is closed, and a phone that says
-    /// nothing for so long is asked whether it is there; 0 leaves the one to the system, which takes
-    /// hours, and the other to the binding's expiry.
+    /// nothing for so long is asked whether it is there; 0 leaves the one to the system, which
+    /// takes hours, and the other to the binding's expiry.
     pub silence_secs: u32,
 }
 
