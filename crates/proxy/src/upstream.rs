@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper::{Request, Response};
@@ -156,7 +157,7 @@ impl Driven {
 /// Idle connections of one thread, by server; the last one used is the first to be used again.
 #[derive(Default)]
 pub(crate) struct Pool {
-    idle: RefCell<HashMap<SocketAddr, Vec<Upstream>>>,
+    idle: RefCell<HashMap<SocketAddr, Vec<Upstream>, RandomState>>,
 }
 
 impl Pool {
