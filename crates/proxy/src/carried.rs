@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -84,6 +84,7 @@ pub(crate) struct Keeper {
 impl Keeper {
     /// Keeps the connection for the next request.
     pub(crate) fn keep(&self, upstream: Upstream) {
+        upstream.release();
         if let Some(own) = &self.own {
             own.replace(Some(upstream));
             return;
@@ -110,12 +111,13 @@ impl Flowing {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        // The body moves only when the connection is driven: it need not wake anybody.
-        let mut unheard = Context::from_waker(Waker::noop());
-        let mut frame = Pin::new(&mut self.body).poll_frame(&mut unheard);
-        if let (Poll::Pending, Some(upstream)) = (&frame, &mut self.upstream) {
+        let Some(upstream) = &mut self.upstream else {
+            return Pin::new(&mut self.body).poll_frame(cx);
+        };
+        let mut frame = upstream.poll_body(&mut self.body);
+        if frame.is_pending() {
             upstream.drive(cx);
-            frame = Pin::new(&mut self.body).poll_frame(&mut unheard);
+            frame = upstream.poll_body(&mut self.body);
         }
         match &frame {
             Poll::Ready(Some(Ok(_))) if !self.body.is_end_stream() => {}

@@ -58,6 +58,22 @@ pub(crate) fn rewrite_request<B>(
     make_origin_form(request);
     *request.version_mut() = Version::HTTP_11;
     let headers = request.headers_mut();
+    if headers.keys().any(is_looked_at) {
+        clean_request(headers, origin, forwarding, is_upgrade);
+    }
+    headers.append(VIA, HeaderValue::from_static(VIA_US));
+    if forwarding == Forwarding::Own {
+        add_forwarded(headers, origin);
+    }
+}
+
+/// Removes from a request what is not for its server.
+fn clean_request(
+    headers: &mut HeaderMap,
+    origin: &Origin,
+    forwarding: Forwarding,
+    is_upgrade: bool,
+) {
     // Of two lengths only the one the body was read by is true (RFC 9112 §6.3).
     if headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
@@ -75,9 +91,10 @@ pub(crate) fn rewrite_request<B>(
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, upgrade);
     }
-    headers.append(VIA, HeaderValue::from_static(VIA_US));
-    if forwarding == Forwarding::Own {
-        add_forwarded(headers, origin);
+    if forwarding == Forwarding::Own && !origin.is_trusted {
+        for name in OTHERS {
+            headers.remove(name);
+        }
     }
 }
 
@@ -88,8 +105,10 @@ pub(crate) fn rewrite_response<B>(response: &mut Response<B>) {
         .then(|| response.headers().get(UPGRADE).cloned())
         .flatten();
     let headers = response.headers_mut();
-    remove_hops(headers);
-    headers.remove(PROXY_AUTHENTICATE);
+    if headers.keys().any(is_looked_at) {
+        remove_hops(headers);
+        headers.remove(PROXY_AUTHENTICATE);
+    }
     if let Some(upgrade) = upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, upgrade);
@@ -111,9 +130,6 @@ fn make_origin_form<B>(request: &mut Request<B>) {
 
 /// Removes what speaks of one connection only (RFC 9110 §7.6.1).
 fn remove_hops(headers: &mut HeaderMap) {
-    if !headers.keys().any(is_hop) {
-        return;
-    }
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -133,21 +149,27 @@ fn remove_hops(headers: &mut HeaderMap) {
     }
 }
 
-fn is_hop(name: &HeaderName) -> bool {
-    *name == CONNECTION
-        || *name == TE
-        || *name == TRANSFER_ENCODING
-        || *name == UPGRADE
-        || *name == "keep-alive"
-        || *name == "proxy-connection"
+/// Whether this header may have to go. Most messages have none such: one look at all names costs
+/// less than a search for each of these.
+fn is_looked_at(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "expect"
+            | "forwarded"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "x-forwarded-port"
+            | "x-real-ip"
+    )
 }
 
 fn add_forwarded(headers: &mut HeaderMap, origin: &Origin) {
-    if !origin.is_trusted {
-        for name in OTHERS {
-            headers.remove(name);
-        }
-    }
     let host = headers.get(HOST).cloned();
     match headers.entry(&FORWARDED_FOR) {
         Entry::Occupied(mut known) if origin.is_trusted => {

@@ -45,7 +45,7 @@ struct Requests {
 #[derive(Default)]
 struct Known {
     marks: Vec<u8>,
-    who: Who,
+    who: Rc<Who>,
     until: Moment,
 }
 
@@ -192,7 +192,7 @@ impl Requests {
     }
 
     /// For whom this request speaks: as the one before, while nothing that tells has changed.
-    fn who(&self, request: &Request<Incoming>) -> Who {
+    fn who(&self, request: &Request<Incoming>) -> Rc<Who> {
         let lane = &self.conn.lane;
         let identify = &lane.identify;
         let mut marks = lane.marks.borrow_mut();
@@ -210,11 +210,11 @@ impl Requests {
         }
         let mut known = self.known.borrow_mut();
         if known.until < lane.now() || known.marks != *marks {
-            known.who = identify.who(request.uri(), request.headers());
+            known.who = Rc::new(identify.who(request.uri(), request.headers()));
             known.marks.clone_from(&marks);
             known.until = lane.now().after(lane.limits().identity);
         }
-        known.who.clone()
+        Rc::clone(&known.who)
     }
 
     /// Sends the request to its server, a second time if the first connection was stale.

@@ -10,7 +10,8 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::Incoming;
+use foldhash::fast::RandomState;
+use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -20,6 +21,7 @@ use tokio::net::TcpStream;
 
 use crate::carried::Carried;
 use crate::client_io::poll_write_slices;
+use crate::wakes::Wakes;
 
 /// One connection that speaks HTTP/1.1. Nobody polls it but who holds it: hyper's two halves of it
 /// are driven within the task of the client's connection, so that no other task is woken for a
@@ -27,10 +29,16 @@ use crate::client_io::poll_write_slices;
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
     requests: SendRequest<Carried>,
-    driven: Box<Connection<TokioIo<UpstreamIo>, Carried>>,
-    is_over: bool,
+    driven: Driven,
     heard: Rc<Cell<bool>>,
     idle_since: Moment,
+}
+
+/// The half of a connection that reads and writes.
+struct Driven {
+    connection: Box<Connection<TokioIo<UpstreamIo>, Carried>>,
+    is_over: bool,
+    wakes: Wakes,
 }
 
 /// Why an application server gave no answer.
@@ -52,12 +60,16 @@ impl Upstream {
             stream,
             heard: Rc::clone(&heard),
         };
-        let (requests, driven) = Builder::new().handshake(TokioIo::new(io)).await?;
+        let (requests, connection) = Builder::new().handshake(TokioIo::new(io)).await?;
+        let driven = Driven {
+            connection: Box::new(connection),
+            is_over: false,
+            wakes: Wakes::new(),
+        };
         Ok(Self {
             address,
             requests,
-            driven: Box::new(driven),
-            is_over: false,
+            driven,
             heard,
             idle_since: Moment::default(),
         })
@@ -70,13 +82,15 @@ impl Upstream {
         mut is_late: impl FnMut() -> bool,
     ) -> Option<Result<Response<Incoming>, Unanswered>> {
         self.heard.set(false);
-        let mut answer = std::pin::pin!(self.requests.try_send_request(request));
-        let (driven, is_over) = (&mut self.driven, &mut self.is_over);
+        let (driven, requests) = (&mut self.driven, &mut self.requests);
+        let answer = driven.wakes.quietly(|| requests.try_send_request(request));
+        let mut answer = std::pin::pin!(answer);
         let answer = std::future::poll_fn(|cx| {
             if is_late() {
                 return Poll::Ready(None);
             }
-            drive(driven, is_over, cx);
+            driven.wakes.hold(cx);
+            driven.drive();
             // The answer moves only when the connection is driven: it need not wake anybody.
             let mut unheard = Context::from_waker(Waker::noop());
             answer.as_mut().poll(&mut unheard).map(Some)
@@ -89,41 +103,61 @@ impl Upstream {
         }))
     }
 
-    /// Lets the connection read and write what it can.
-    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
-        drive(&mut self.driven, &mut self.is_over, cx);
+    /// Lets the connection read and write what it can, and wakes the task of `cx` for the rest.
+    pub(crate) fn drive(&mut self, cx: &Context<'_>) {
+        self.driven.wakes.hold(cx);
+        self.driven.drive();
+    }
+
+    /// Takes what is there of an answer's body, which moves only when the connection is driven: it
+    /// need not wake anybody.
+    pub(crate) fn poll_body(
+        &self,
+        body: &mut Incoming,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let mut unheard = Context::from_waker(Waker::noop());
+        let wakes = &self.driven.wakes;
+        wakes.quietly(|| Pin::new(body).poll_frame(&mut unheard))
+    }
+
+    /// Wakes no longer who used it.
+    pub(crate) fn release(&self) {
+        self.driven.wakes.release();
     }
 
     /// Whether another request may follow.
     fn is_ready(&mut self) -> bool {
-        // Whatever woke for this connection so far must not be woken by it again.
-        self.drive(&mut Context::from_waker(Waker::noop()));
-        !self.is_over && self.requests.is_ready()
+        if self.driven.wakes.is_woken() || !self.requests.is_ready() {
+            self.driven.drive();
+        }
+        !self.driven.is_over && self.requests.is_ready()
     }
 
     /// Takes the connection itself, after an upgrade, and what was read of it beyond the answer.
     pub(crate) fn into_stream(mut self) -> (TcpStream, Bytes) {
-        self.drive(&mut Context::from_waker(Waker::noop()));
-        let parts = self.driven.into_parts();
+        self.release();
+        self.driven.drive();
+        let parts = self.driven.connection.into_parts();
         (parts.io.into_inner().stream, parts.read_buf)
     }
 }
 
-fn drive(
-    driven: &mut Connection<TokioIo<UpstreamIo>, Carried>,
-    is_over: &mut bool,
-    cx: &mut Context<'_>,
-) {
-    // How it ended is told by the answer or its body.
-    if !*is_over && driven.poll_without_shutdown(cx).is_ready() {
-        *is_over = true;
+impl Driven {
+    fn drive(&mut self) {
+        // How it ended is told by the answer or its body.
+        if !self.is_over {
+            let polled = self
+                .wakes
+                .poll(|cx| self.connection.poll_without_shutdown(cx));
+            self.is_over = polled.is_ready();
+        }
     }
 }
 
 /// Idle connections of one thread, by server; the last one used is the first to be used again.
 #[derive(Default)]
 pub(crate) struct Pool {
-    idle: RefCell<HashMap<SocketAddr, Vec<Upstream>>>,
+    idle: RefCell<HashMap<SocketAddr, Vec<Upstream>, RandomState>>,
 }
 
 impl Pool {
