@@ -37,6 +37,32 @@ impl Agenda {
         self.entries.last().map(|(due, _)| *due)
     }
 
+    /// When a request that waits for its answer is due.
+    pub(crate) fn next_exchange(&self) -> Option<Moment> {
+        self.first(|timer| matches!(timer, Timer::Exchange(_)))
+    }
+
+    /// When something is to be asked for that waits for no answer.
+    pub(crate) fn next_subject(&self) -> Option<Moment> {
+        self.first(|timer| matches!(timer, Timer::Subject(_)))
+    }
+
+    /// Takes the first exchange whose moment has come.
+    pub(crate) fn take_due_exchange(&mut self, now: Moment) -> Option<u64> {
+        let is_due = |(due, timer): &(Moment, Timer)| match timer {
+            Timer::Exchange(number) => (*due <= now).then_some(*number),
+            Timer::Subject(_) => None,
+        };
+        let number = self.entries.iter().rev().find_map(is_due)?;
+        self.set(Timer::Exchange(number), None);
+        Some(number)
+    }
+
+    fn first(&self, is_meant: fn(&Timer) -> bool) -> Option<Moment> {
+        let mut entries = self.entries.iter().rev();
+        entries.find(|(_, it)| is_meant(it)).map(|(due, _)| *due)
+    }
+
     /// Takes the first timer whose moment has come.
     pub(crate) fn take_due(&mut self, now: Moment) -> Option<Timer> {
         let (_, timer) = self.entries.pop_if(|(due, _)| *due <= now)?;

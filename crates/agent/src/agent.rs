@@ -1,5 +1,7 @@
 //! The phone as a whole: what its user does, what arrives, and what time brings.
 
+mod due;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,7 +10,6 @@ use presently_sip::{
     Aor, EntityTag, Framing, Index, Message, Method, Moment, Name, Now, Protocol, ReadError, Start,
 };
 
-use crate::agenda::Timer;
 use crate::incoming::{Incoming, on_other, with_quirks};
 use crate::line::{Answer, Ask, Line};
 use crate::publication::Publication;
@@ -252,26 +253,6 @@ impl Agent {
         }
     }
 
-    /// When [`Agent::handle_timeout`] is due next.
-    pub fn poll_timeout(&self) -> Option<Moment> {
-        self.line.agenda.next()
-    }
-
-    /// Does everything that is due by now.
-    pub fn handle_timeout(&mut self, now: Now, out: &mut Outputs) {
-        let now = now.moment;
-        while let Some(timer) = self.line.agenda.take_due(now) {
-            match timer {
-                Timer::Exchange(number) => {
-                    if let Some((exchange, subject)) = self.line.on_timeout(now, number, out) {
-                        self.on_answer(now, exchange, &subject, &Answer::TimedOut, out);
-                    }
-                }
-                Timer::Subject(subject) => self.on_due(now, subject, out),
-            }
-        }
-    }
-
     /// The flow is gone and the owner has another, or is about to: requests under way have failed,
     /// and everything kept up is refreshed at once so that the pool knows the new flow, the
     /// registration first (RFC 5626 §4.4).
@@ -420,23 +401,6 @@ impl Agent {
         subscription.is_named(call_id, local_tag).then_some(id)
     }
 
-    fn on_due(&mut self, now: Moment, subject: Subject, out: &mut Outputs) {
-        let line = &mut self.line;
-        match &subject {
-            Subject::Message(_) | Subject::Options(_) => {}
-            Subject::Publication(package) => {
-                if let Some(publication) = self.publications.get_mut(package) {
-                    publication.turn(now, line, out);
-                }
-            }
-            Subject::Registration => self.registration.turn(now, line, out),
-            Subject::Subscription(id) => {
-                return self.with_subscription(*id, |it, line| it.on_timeout(now, line, out));
-            }
-        }
-        self.schedule(subject);
-    }
-
     /// Lets `work` change a subscription, then forgets it when it is over and sets its timer.
     fn with_subscription(
         &mut self,
@@ -451,23 +415,6 @@ impl Agent {
             self.subscriptions.remove(&id);
         }
         self.schedule(Subject::Subscription(id));
-    }
-
-    /// Sets the timer of `subject` by what it says now.
-    fn schedule(&mut self, subject: Subject) {
-        let due = match &subject {
-            Subject::Message(_) | Subject::Options(_) => None,
-            Subject::Publication(package) => {
-                let publication = self.publications.get(package);
-                publication.and_then(|it| it.lease.poll_timeout())
-            }
-            Subject::Registration => self.registration.lease.poll_timeout(),
-            Subject::Subscription(id) => {
-                let subscription = self.subscriptions.get(id);
-                subscription.and_then(|it| it.poll_timeout())
-            }
-        };
-        self.line.agenda.set(Timer::Subject(subject), due);
     }
 }
 

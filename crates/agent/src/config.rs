@@ -29,6 +29,9 @@ pub struct Config {
     /// Where tags, branches and Call-IDs come from. Two phones with one seed choose the same ones,
     /// as two phones that seed from the clock do; in earnest, take it from the system.
     pub seed: u64,
+    /// Over how much of the time granted, in percent before nine tenths of it, refreshes are spread
+    /// at random; 0 for a phone, which makes room for nobody.
+    pub refresh_spread_percent: u8,
     /// What it does otherwise than a good phone; empty by default.
     pub quirks: Vec<Quirk>,
 }
@@ -51,6 +54,7 @@ impl Config {
             route: None,
             user_agent: "presently-agent".to_owned(),
             seed,
+            refresh_spread_percent: 0,
             quirks: Vec::new(),
         }
     }

@@ -15,6 +15,8 @@ pub(crate) struct Lease {
     asked_secs: u32,
     in_flight: Option<u64>,
     changed: bool,
+    /// How much sooner than others it is refreshed, in 1024ths of what is granted.
+    early: u16,
     failures: u32,
     due: Option<Moment>,
     ends: Option<Moment>,
@@ -69,9 +71,10 @@ impl Lease {
         Some(self.asked_secs)
     }
 
-    /// Held for `secs` from now.
-    pub(crate) fn granted(&mut self, now: Moment, secs: u32) {
+    /// Held for `secs` from now, and refreshed `early` 1024ths of that before nine tenths are over.
+    pub(crate) fn granted(&mut self, now: Moment, secs: u32, early: u16) {
         self.failures = 0;
+        self.early = early;
         self.held_for(now, secs);
     }
 
@@ -94,8 +97,10 @@ impl Lease {
 
     fn held_for(&mut self, now: Moment, secs: u32) {
         self.ends = Some(now.after(seconds(secs)));
+        let early = seconds(secs) * u32::from(self.early) / 1024;
+        let due = (seconds(secs) * 9 / 10).saturating_sub(early);
         // A pool that grants nothing is not asked in a circle.
-        self.due = Some(now.after((seconds(secs) * 9 / 10).max(PAUSE)));
+        self.due = Some(now.after(due.max(PAUSE)));
     }
 
     /// Whether what was held is gone by now.
@@ -192,6 +197,13 @@ fn decide(refusal: &Refusal, asked_secs: u32, failures: u32) -> Verdict {
     }
 }
 
+/// A random time, in 1024ths of what is granted, by which a refresh comes sooner: up to `spread`
+/// percent.
+pub(crate) fn early(spread_percent: u8, random: u64) -> u16 {
+    let most = u64::from(spread_percent.min(SPREAD_MAX)) * 1024 / 100;
+    u16::try_from(random % (most + 1)).unwrap_or(0)
+}
+
 /// How long to wait after so many failures: twice as long each time, up to a bound; less up to a
 /// quarter, so that phones that failed together do not come back together.
 pub(crate) fn backoff(failures: u32, random: u64) -> Duration {
@@ -208,6 +220,8 @@ fn seconds(secs: u32) -> Duration {
 const RETRY_FIRST: Duration = Duration::from_secs(4);
 /// The longest wait is `RETRY_FIRST` doubled this often: 256 s.
 const RETRY_DOUBLINGS: u32 = 6;
+/// Refreshes are never spread over more than this share, in percent.
+const SPREAD_MAX: u8 = 80;
 /// How often in a row a longer Min-Expires is believed.
 const BRIEF_MAX: u32 = 3;
 /// The least between an answer and the next request for the same, unless a user wants it.
@@ -257,6 +271,30 @@ mod tests {
         assert_eq!(backoff(2, 0), Duration::from_secs(16));
         assert_eq!(backoff(6, 0), backoff(u32::MAX, 0));
         assert_eq!(backoff(0, 128), Duration::from_millis(3500));
+    }
+
+    #[test]
+    fn a_refresh_is_due_after_nine_tenths_or_as_much_sooner_as_was_drawn() {
+        #[rustfmt::skip]
+        let table = [
+            // spread, random, due after s of 1,000
+            (0,  u64::MAX, 900),
+            (15, 0,        900),
+            (15, 153,      750), // the most: 153 of 1024
+            (15, 154,      900), // round again
+        ];
+        for (spread, random, secs) in table {
+            let mut lease = Lease::default();
+            lease.granted(Moment(0), 1_000, early(spread, random));
+            assert_eq!(
+                lease.poll_timeout().map(|due| due.0 / 1_000_000),
+                Some(secs)
+            );
+            // A NOTIFY that tells another end moves it by the same share.
+            lease.remains(Moment(0), 2_000);
+            let due = lease.poll_timeout().map(|due| due.0 / 2_000_000);
+            assert_eq!(due, Some(secs));
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use presently_sip::transaction::{Action, ClientTransaction, Input};
 use presently_sip::{Message, Moment, Writer};
 
 use crate::agenda::{Agenda, Timer};
-use crate::lease::Refusal;
+use crate::lease::{self, Refusal};
 use crate::tokens::{Tokens, number_of_branch};
 use crate::{Config, Outputs, Quirk, Subject, quirk};
 
@@ -135,6 +135,19 @@ impl Line {
     pub(crate) fn take_all(&mut self) -> Vec<(u64, Subject)> {
         let numbers: Vec<u64> = self.exchanges.keys().copied().collect();
         numbers.into_iter().filter_map(|it| self.end(it)).collect()
+    }
+
+    /// How much sooner than others what is granted now is refreshed.
+    pub(crate) fn early(&mut self) -> u16 {
+        match self.config.refresh_spread_percent {
+            0 => 0,
+            spread => lease::early(spread, self.tokens.number()),
+        }
+    }
+
+    /// Whether a request waits for its answer.
+    pub(crate) fn is_asking(&self) -> bool {
+        !self.exchanges.is_empty()
     }
 
     fn end(&mut self, number: u64) -> Option<(u64, Subject)> {

@@ -101,7 +101,7 @@ impl Publication {
                 let expires_secs = message.number(Name::Expires).unwrap_or(asked_secs);
                 let etag = message.text(Name::SipEtag);
                 self.etag = etag.and_then(|text| text.parse().ok());
-                self.lease.granted(now, expires_secs);
+                self.lease.granted(now, expires_secs, line.early());
                 out.events.push(Event::Published {
                     package: Arc::clone(&self.package),
                     etag: self.etag.clone(),

@@ -70,7 +70,7 @@ impl Registration {
             }
             (None, Some(message)) if asked_secs > 0 => {
                 let secs = granted_secs(message, &line.config.contact).unwrap_or(asked_secs);
-                self.lease.granted(now, secs);
+                self.lease.granted(now, secs, line.early());
                 Event::Registered {
                     expires_secs: secs,
                     date: message.text(Name::Date).map(str::to_owned),

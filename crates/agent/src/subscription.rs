@@ -197,7 +197,9 @@ impl Subscription {
                 }
                 out.events.push(self.failure(&refusal, answer, again_in));
             }
-            (None, Some(response)) => self.on_success(now, asked_secs, response, out),
+            (None, Some(response)) => {
+                self.on_success(now, asked_secs, line.early(), response, out);
+            }
             (None, None) => {}
         }
         self.turn(now, line, out);
@@ -273,6 +275,7 @@ impl Subscription {
         &mut self,
         now: Moment,
         asked_secs: u32,
+        early: u16,
         response: &Message<'_>,
         out: &mut Outputs,
     ) {
@@ -285,7 +288,7 @@ impl Subscription {
             self.timer_n = Some(now.after(TRANSACTION));
         }
         if asked_secs > 0 {
-            self.lease.granted(now, expires_secs);
+            self.lease.granted(now, expires_secs, early);
             let id = self.id;
             out.events.push(Event::Subscribed { id, expires_secs });
         }

@@ -17,7 +17,7 @@ use crate::anonymous::AnonymousPaths;
 use crate::reach::{Found, Reach, Reached};
 use crate::release::Recent;
 use crate::session::{Session, session_of};
-use crate::turn::{Ending, Shared, Turn};
+use crate::turn::{Ending, Refreshes, Shared, Turn, UNDER_WAY_MAX};
 use crate::{
     Anonymous, Config, Counters, Entering, Guard, Outputs, PathId, Queue, Refusal, Server,
     ServerClock, Servers, SessionId, Sight, What,
@@ -73,6 +73,7 @@ impl Nlb {
             counters: Counters::default(),
             reached: Reached::Unknown,
             todo: VecDeque::new(),
+            refreshes: Refreshes::default(),
             ending: Ending::No,
             config,
         };
@@ -123,6 +124,7 @@ impl Nlb {
             Some(self.reach.poll_timeout()),
             self.sessions.poll_timeout(),
             self.duty_at,
+            self.shared.refreshes.poll_timeout(),
             Some(self.sweep_at),
         ];
         due.into_iter().flatten().min()
@@ -328,6 +330,17 @@ impl Nlb {
         self.duty_at = Some(now.moment.after(DUTY_EVERY));
     }
 
+    /// As many sessions refresh as there is room for. Behind what the call was about: a user who
+    /// left is dealt with first.
+    fn refresh_some(&mut self, now: Now, out: &mut Outputs) {
+        for _ in 0..UNDER_WAY_MAX {
+            let Some(id) = self.shared.refreshes.next(now.moment) else {
+                return;
+            };
+            self.with_session(now, id, out, Session::on_refresh);
+        }
+    }
+
     /// Takes up the sessions of the records, once.
     fn restore(&mut self, now: Now, out: &mut Outputs) {
         for record in mem::take(&mut self.records) {
@@ -365,6 +378,7 @@ impl Nlb {
 
     /// After each call: slots that became free are given away, paths that ended are forgotten.
     fn finish(&mut self, now: Now, verdicts: usize, out: &mut Outputs) {
+        self.refresh_some(now, out);
         self.place_waiting(now, out);
         for verdict in out.verdicts.iter().skip(verdicts) {
             if let crate::Verdict::Cut { path, .. } | crate::Verdict::Refuse { path, .. } = verdict

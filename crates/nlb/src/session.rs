@@ -15,6 +15,7 @@ mod duty;
 mod farewell;
 mod notice;
 pub(crate) mod record;
+mod refresh;
 mod sight;
 mod steps;
 mod uuid;
@@ -32,6 +33,7 @@ use crate::{CutReason, Entering, PathId, Sent, ServerName, SessionId, Signs, Sta
 use doubt::Doubt;
 pub(crate) use notice::Notice;
 use notice::Notices;
+use refresh::Refresh;
 pub use sight::{Sight, Stage};
 pub(crate) use uuid::Uuid;
 use writing::Writing;
@@ -79,6 +81,7 @@ pub(crate) struct Session {
     /// When something that was refused is asked for again.
     repair_at: Option<Moment>,
     duty: duty::Duty,
+    refresh: Refresh,
     /// Whether an earlier life was giving it back.
     ends: bool,
     /// What the handle asked the presence server for, to be given back.
@@ -185,6 +188,7 @@ impl Session {
             farewell_by: now.moment,
             repair_at: None,
             duty: duty::Duty::default(),
+            refresh: Refresh::No,
             ends: false,
             asked: Asked::default(),
             why: "new",
@@ -203,11 +207,7 @@ impl Session {
 
     /// Does what is due.
     pub(crate) fn on_timeout(&mut self, turn: &mut Turn<'_>) {
-        let now = turn.now.moment;
-        if self.agent.poll_timeout().is_some_and(|due| due <= now) {
-            self.agent.handle_timeout(turn.now, turn.agent);
-            self.settle(turn);
-        }
+        self.agent_due(turn);
         self.writing_due(turn);
         if self.is_leaving() {
             self.farewell_due(turn);
@@ -233,12 +233,7 @@ impl Session {
             ];
             due.into_iter().flatten().min()
         };
-        let due = [
-            self.agent.poll_timeout(),
-            self.writing.retry_at(),
-            waiting,
-            own,
-        ];
+        let due = [self.agent_at(), self.writing.retry_at(), waiting, own];
         due.into_iter().flatten().min()
     }
 

@@ -2,6 +2,7 @@
 
 mod counters;
 mod outputs;
+mod refreshes;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::{
 };
 pub use counters::Counters;
 pub use outputs::{Outputs, Step, What, Why};
+pub(crate) use refreshes::{Refreshes, UNDER_WAY_MAX};
 
 /// What all sessions share.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) reached: Reached,
     /// Sessions that have something to do at the presence server, a few at a time.
     pub(crate) todo: VecDeque<SessionId>,
+    /// Sessions that have something to refresh there, a few at a time.
+    pub(crate) refreshes: Refreshes,
     pub(crate) ending: Ending,
 }
 

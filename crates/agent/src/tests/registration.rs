@@ -184,3 +184,47 @@ fn a_phone_over_tcp_sends_once_and_comes_back_by_itself_when_the_flow_is_lost() 
     assert!(matches!(bench.event(), Event::TimedOut { .. }));
     assert_eq!(header(&bench.sent_one(), "CSeq"), "2 REGISTER");
 }
+
+#[test]
+fn an_owner_may_let_requests_repeat_and_refreshes_wait() {
+    let mut bench = Bench::new();
+    bench.agent.register(bench.now, 600, &mut bench.out);
+    let request = bench.sent_one();
+    assert!(bench.agent.is_asking() && bench.agent.poll_refresh().is_none());
+    // Timer E (RFC 3261 §17.1.2.2).
+    assert_eq!(bench.agent.poll_repeat(), Some(at(500).moment));
+    bench.now = at(500);
+    bench.agent.handle_repeats(bench.now, &mut bench.out);
+    assert_eq!(bench.sent_one(), request);
+    bench.answer(&request, 200, &[("Expires", "600")]);
+    bench.events();
+    assert!(!bench.agent.is_asking() && bench.agent.poll_repeat().is_none());
+    let due = bench.agent.poll_refresh().expect("it is refreshed");
+    assert_eq!(due, at(540_500).moment);
+    bench.now = at(560_000);
+    bench.agent.handle_repeats(bench.now, &mut bench.out);
+    assert!(bench.sent().is_empty());
+    bench.agent.handle_timeout(bench.now, &mut bench.out);
+    assert!(bench.sent_one().starts_with("REGISTER "));
+}
+
+#[test]
+fn refreshes_are_spread_as_far_as_configured() {
+    let due_of = |seed| {
+        let mut config = config("sip:al@example.com", seed);
+        config.refresh_spread_percent = 15;
+        let mut bench = Bench::with(config);
+        bench.agent.register(bench.now, 1_000, &mut bench.out);
+        let request = bench.sent_one();
+        bench.answer(&request, 200, &[("Expires", "1000")]);
+        let due = bench.agent.poll_refresh().expect("it is refreshed");
+        due.since(at(0).moment).as_secs()
+    };
+    let mut tenths = [0; 10];
+    for seed in 0..200 {
+        let due = due_of(seed);
+        assert!((750..=900).contains(&due), "{seed}: {due}");
+        tenths[usize::try_from(due - 750).unwrap() / 16] += 1;
+    }
+    assert!(tenths.iter().all(|count| *count > 5), "{tenths:?}");
+}

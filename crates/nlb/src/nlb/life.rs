@@ -105,6 +105,7 @@ impl Nlb {
         };
         work(session, &mut turn);
         session.settle(&mut turn);
+        session.end_refresh(&mut turn);
         if !session.is_gone() {
             let due = session.poll_timeout(&turn);
             self.sessions.arm(id, due);

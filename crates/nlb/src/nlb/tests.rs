@@ -10,6 +10,7 @@ mod presence_server;
 mod property;
 mod restart;
 mod steps;
+mod storm;
 mod world;
 
 use std::time::Duration;

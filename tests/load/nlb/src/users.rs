@@ -49,6 +49,10 @@ pub(crate) struct Arguments {
     /// For how many seconds the presence server grants everything.
     #[arg(long, default_value_t = 240)]
     expires: u32,
+    /// Everything is granted until the end of a period of so many seconds, so that all users are
+    /// refreshed together, and users leave while they are; 0 for grants that end at random.
+    #[arg(long, default_value_t = 0)]
+    refresh_secs: u32,
     /// Seconds without a refresh that are measured.
     #[arg(long, default_value_t = 10)]
     idle: u64,
@@ -83,10 +87,19 @@ pub(crate) async fn run(arguments: Arguments) {
     sleep(Duration::from_secs(2)).await;
     report.entered(entered, before, requested, Spent::of(pid));
 
+    let mut counts = presence.counts();
+    if arguments.refresh_secs > 0 {
+        let secs = arguments.refresh_secs;
+        assert!(entered.as_secs() < u64::from(secs / 2), "all in one period");
+        presence.wait_refreshing(counts, secs).await;
+    }
+    let refreshing = (Spent::of(pid), Instant::now());
     // Nothing is refreshed yet: that begins when nine twentieths of the grant are over.
-    let before = Spent::of(pid);
-    sleep(Duration::from_secs(arguments.idle)).await;
-    report.idle(arguments.idle, before, Spent::of(pid));
+    if arguments.refresh_secs == 0 {
+        let before = Spent::of(pid);
+        sleep(Duration::from_secs(arguments.idle)).await;
+        report.idle(arguments.idle, before, Spent::of(pid));
+    }
     let before = Spent::of(pid);
     let leavers = leavers(&arguments);
     let start = Instant::now();
@@ -94,6 +107,8 @@ pub(crate) async fn run(arguments: Arguments) {
         sleep_until(start + Duration::from_secs_f64(place as f64 / arguments.rate)).await;
         presence.close(*user);
     }
+    let meanwhile = presence.counts().since(counts).asked();
+    report.meanwhile(meanwhile, start.elapsed());
     let patience = presence.wait_gone(&leavers);
     let is_done = timeout(Duration::from_secs(60), patience).await.is_ok();
     let freed = presence.freed(&leavers);
@@ -110,7 +125,11 @@ pub(crate) async fn run(arguments: Arguments) {
         people.strangers_cut(&leavers),
     );
 
-    let (before, counts, start) = (Spent::of(pid), presence.counts(), Instant::now());
+    let (mut before, mut start) = refreshing;
+    if arguments.refresh_secs == 0 {
+        (before, start) = (Spent::of(pid), Instant::now());
+        counts = presence.counts();
+    }
     let all = (arguments.users - arguments.leave) as u64;
     presence
         .wait_refreshed(counts, all, arguments.expires)

@@ -2,7 +2,7 @@
 //! and tells watchers. It repeats nothing by itself; the simulation loses nothing it has sent but
 //! while it is away.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use presently_sip::{Date, Edits, Framing, Index, Moment, Response, WallTime, Writer};
 
@@ -15,6 +15,7 @@ pub(super) struct Document {
 
 #[derive(Debug)]
 struct Watcher {
+    call_id: String,
     subscribe: String,
     user: String,
     cseq: u32,
@@ -46,7 +47,10 @@ pub(super) struct PresenceServer {
     pub(super) registered: BTreeSet<String>,
     pub(super) published: BTreeMap<String, String>,
     documents: BTreeMap<String, Document>,
-    watchers: Vec<Watcher>,
+    /// In the order in which they came.
+    watchers: BTreeMap<u32, Watcher>,
+    /// Where each is, by the Call-ID of its dialog.
+    dialogs: HashMap<String, u32>,
     answers: BTreeMap<String, Vec<String>>,
     tags: u32,
 }
@@ -66,7 +70,8 @@ impl Default for PresenceServer {
             registered: BTreeSet::new(),
             published: BTreeMap::new(),
             documents: BTreeMap::new(),
-            watchers: Vec::new(),
+            watchers: BTreeMap::new(),
+            dialogs: HashMap::new(),
             answers: BTreeMap::new(),
             tags: 0,
         }
@@ -111,10 +116,10 @@ impl PresenceServer {
     /// Tells all who watch `user` how it stands.
     pub(super) fn tell(&mut self, now: Moment, user: &str) -> Vec<String> {
         let mut out = Vec::new();
-        for place in 0..self.watchers.len() {
-            if self.watchers[place].user == user {
-                out.push(self.notify(now, place, "active;expires=1800"));
-            }
+        let all = self.watchers.iter().filter(|(_, it)| it.user == user);
+        let places: Vec<u32> = all.map(|(place, _)| *place).collect();
+        for place in places {
+            out.push(self.notify(now, place, "active;expires=1800"));
         }
         if self.is_away {
             return Vec::new();
@@ -124,25 +129,26 @@ impl PresenceServer {
 
     /// What was said and not answered, again.
     pub(super) fn unanswered(&self) -> Vec<String> {
-        let all = self.watchers.iter();
+        let all = self.watchers.values();
         all.filter_map(|it| it.unanswered.clone()).collect()
     }
 
     /// Whom anybody watches.
     pub(super) fn watched(&self) -> Vec<&str> {
-        self.watchers.iter().map(|it| it.user.as_str()).collect()
+        let all = self.watchers.values();
+        all.map(|it| it.user.as_str()).collect()
     }
 
     /// The dialogs of all feeds.
     pub(super) fn call_ids(&self) -> Vec<String> {
-        let all = self.watchers.iter();
-        all.map(|it| header(&it.subscribe, "Call-ID").to_owned())
-            .collect()
+        let all = self.watchers.values();
+        all.map(|it| it.call_id.clone()).collect()
     }
 
     /// It forgets all dialogs, as after a restart without a store.
     pub(super) fn forget(&mut self) {
         self.watchers.clear();
+        self.dialogs.clear();
         self.published.clear();
         self.registered.clear();
     }
@@ -167,20 +173,28 @@ impl PresenceServer {
     }
 
     fn on_answer(&mut self, text: &str) {
-        let call_id = header(text, "Call-ID");
-        let is_of = |it: &Watcher| header(&it.subscribe, "Call-ID") == call_id;
         let cseq = header(text, "CSeq");
-        let Some(place) = self.watchers.iter().position(is_of) else {
+        let Some(place) = self.place_of(text) else {
             return;
         };
-        let watcher = &mut self.watchers[place];
+        let watcher = self.watchers.get_mut(&place).unwrap();
         let current = watcher.unanswered.as_deref();
         if current.is_none_or(|it| header(it, "CSeq") == cseq) {
             watcher.unanswered = None;
         }
         if text.starts_with("SIP/2.0 481") {
-            self.watchers.remove(place);
+            self.remove(place);
         }
+    }
+
+    /// The dialog that `text` belongs to.
+    fn place_of(&self, text: &str) -> Option<u32> {
+        self.dialogs.get(header(text, "Call-ID")).copied()
+    }
+
+    fn remove(&mut self, place: u32) {
+        let gone = self.watchers.remove(&place);
+        gone.map(|it| self.dialogs.remove(&it.call_id));
     }
 
     fn on_register(&mut self, now: Moment, text: &str) -> String {
@@ -219,9 +233,7 @@ impl PresenceServer {
     }
 
     fn on_subscribe(&mut self, now: Moment, text: &str) -> Vec<String> {
-        let call_id = header(text, "Call-ID");
-        let is_of = |it: &Watcher| header(&it.subscribe, "Call-ID") == call_id;
-        let place = match self.watchers.iter().position(is_of) {
+        let place = match self.place_of(text) {
             Some(_) if self.refresh_status != 200 && header(text, "Expires") != "0" => {
                 return vec![response(text, self.refresh_status, &[])];
             }
@@ -234,20 +246,28 @@ impl PresenceServer {
             }
             None => {
                 let to = header(text, "To");
-                self.watchers.push(Watcher {
+                let place = self
+                    .watchers
+                    .last_key_value()
+                    .map_or(0, |(last, _)| last + 1);
+                let call_id = header(text, "Call-ID").to_owned();
+                self.dialogs.insert(call_id.clone(), place);
+                let watcher = Watcher {
+                    call_id,
                     user: to.split(['<', '>']).nth(1).unwrap().to_owned(),
                     subscribe: text.to_owned(),
                     cseq: 0,
                     unanswered: None,
-                });
-                self.watchers.len() - 1
+                };
+                self.watchers.insert(place, watcher);
+                place
             }
         };
         let expires = header(text, "Expires").to_owned();
         let answer = response(text, 200, &[("Expires", &expires)]);
         let notify = if expires == "0" {
             let notify = self.notify(now, place, "terminated;reason=timeout");
-            self.watchers.remove(place);
+            self.remove(place);
             notify
         } else {
             self.notify(now, place, &format!("active;expires={expires}"))
@@ -255,9 +275,9 @@ impl PresenceServer {
         vec![answer, notify]
     }
 
-    fn notify(&mut self, now: Moment, place: usize, state: &str) -> String {
+    fn notify(&mut self, now: Moment, place: u32, state: &str) -> String {
         let date = self.date(now);
-        let watcher = &mut self.watchers[place];
+        let watcher = self.watchers.get_mut(&place).unwrap();
         watcher.cseq += 1;
         let document = self.documents.get(&watcher.user);
         let body = document.map_or(String::new(), |it| it.xml(&watcher.user));

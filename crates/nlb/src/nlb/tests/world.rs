@@ -39,12 +39,46 @@ pub(super) struct World {
     pub(super) copies: fn(u64) -> u32,
     /// What the presence server said lately.
     pub(super) said: VecDeque<String>,
+    /// What carries SIP between them, when it has a bound.
+    pub(super) link: Option<Link>,
     to_pool: Vec<String>,
     traffic: BTreeMap<PathId, Arc<Traffic>>,
     under_way: BTreeMap<(Moment, u64), Arrival>,
     sent: u64,
     paths: u64,
     seed: u8,
+}
+
+/// Both ways of a link whose ends take one message after the other, and hold so many.
+#[derive(Debug, Default)]
+pub(super) struct Link {
+    pub(super) to_nlb: Way,
+    pub(super) to_pool: Way,
+}
+
+/// One way: a socket's buffer, and whoever reads it.
+#[derive(Debug, Default)]
+pub(super) struct Way {
+    free_at: Moment,
+    /// Messages that were lost because the buffer was full.
+    pub(super) lost: u64,
+    /// The most messages that waited.
+    pub(super) deepest: u64,
+}
+
+impl Way {
+    /// When a message that arrives at `due` has been taken.
+    fn take(&mut self, due: Moment) -> Option<Moment> {
+        let waiting = self.free_at.since(due).as_micros() / EACH.as_micros();
+        let waiting = u64::try_from(waiting).unwrap();
+        if waiting >= BUFFER {
+            self.lost += 1;
+            return None;
+        }
+        self.deepest = self.deepest.max(waiting);
+        self.free_at = self.free_at.max(due).after(EACH);
+        Some(self.free_at)
+    }
 }
 
 /// A path with access.
@@ -97,6 +131,7 @@ impl World {
             delay: |_| Duration::from_millis(1),
             copies: |_| 1,
             said: VecDeque::new(),
+            link: None,
             to_pool: Vec::new(),
             traffic: BTreeMap::new(),
             under_way: BTreeMap::new(),
@@ -385,7 +420,19 @@ impl World {
 
     fn post(&mut self, arrival: Arrival) {
         self.sent += 1;
-        let due = self.now.moment.after((self.delay)(self.sent));
+        let mut due = self.now.moment.after((self.delay)(self.sent));
+        if let Some(link) = &mut self.link {
+            let way = match arrival {
+                Arrival::Stored(_) => None,
+                Arrival::ToNlb(_) => Some(&mut link.to_nlb),
+                Arrival::ToPool(_) => Some(&mut link.to_pool),
+            };
+            match way.map(|way| way.take(due)) {
+                Some(None) => return,
+                Some(Some(taken)) => due = taken,
+                None => {}
+            }
+        }
         self.under_way.insert((due, self.sent), arrival);
     }
 
@@ -413,6 +460,10 @@ fn server(name: &str, slots: Option<u32>) -> Server {
 
 /// What is kept of what the presence server said.
 const SAID_MAX: usize = 32;
+
+/// How long an end of a [`Link`] takes for a message, and how many its buffer holds.
+const EACH: Duration = Duration::from_micros(150);
+const BUFFER: u64 = 2_000;
 
 /// When a test begins: long enough after the boot to look back.
 const START: u64 = 100_000_000_000;

@@ -33,6 +33,11 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    /// Requests that keep something up.
+    pub(super) fn asked(self) -> u64 {
+        self.registers + self.publishes + self.subscribes
+    }
+
     pub(super) fn since(self, earlier: Self) -> Self {
         Self {
             registers: self.registers - earlier.registers,
@@ -43,6 +48,24 @@ impl Counts {
             repeated: self.repeated - earlier.repeated,
             anew: self.anew - earlier.anew,
         }
+    }
+}
+
+/// Grants that end together, so that what is granted is refreshed together.
+struct Together {
+    secs: u32,
+    since: Cell<Option<Instant>>,
+}
+
+impl Together {
+    /// Until the end of the period; until that of the next when less than half of it is left.
+    fn granted(&self) -> u32 {
+        let now = Instant::now();
+        let since = self.since.get().unwrap_or(now);
+        self.since.set(Some(since));
+        let spent = u32::try_from((now - since).as_secs()).unwrap_or(0) % self.secs;
+        let left = self.secs - spent;
+        left + if left < self.secs / 2 { self.secs } else { 0 }
     }
 }
 
@@ -60,6 +83,7 @@ struct Feed {
     to: String,
     call_id: String,
     cseq: u32,
+    ends: Instant,
     is_open: bool,
     closed_at: Option<Instant>,
     /// When the nlb asked for its end.
@@ -77,6 +101,7 @@ impl Feed {
             to: text(Name::From).to_owned(),
             call_id: text(Name::CallId).to_owned(),
             cseq: 0,
+            ends: Instant::now(),
             is_open: true,
             closed_at: None,
             ended_at: None,
@@ -92,6 +117,8 @@ struct Server {
     nlb: Cell<Option<SocketAddr>>,
     own: SocketAddr,
     expires: u32,
+    /// All grants end together, whenever so much time has gone by since the first.
+    together: Option<Together>,
     domain: String,
     counts: Cell<Counts>,
     feeds: RefCell<HashMap<usize, Feed>>,
@@ -111,6 +138,10 @@ impl Presence {
             nlb: Cell::new(None),
             own: told.sip,
             expires: told.expires,
+            together: (told.refresh_secs > 0).then(|| Together {
+                secs: told.refresh_secs,
+                since: Cell::default(),
+            }),
             domain: "bench.example".to_owned(),
             counts: Cell::default(),
             feeds: RefCell::default(),
@@ -137,6 +168,12 @@ impl Presence {
     pub(super) async fn wait_followed(&self, users: usize) {
         let is_enough = || self.0.followed.get() >= users;
         self.wait(60, "all users are followed", is_enough).await;
+    }
+
+    /// Until the first refresh since `earlier`.
+    pub(super) async fn wait_refreshing(&self, earlier: Counts, secs: u32) {
+        let is_so = || self.counts().since(earlier).asked() > 0;
+        self.wait(secs.into(), "refreshes begin", is_so).await;
     }
 
     /// Until so many feeds were refreshed since `earlier`.
@@ -249,7 +286,11 @@ impl Server {
         let asked = message.number(Name::Expires).unwrap_or(0);
         // Shorter for some than for others, so that those who came together do not refresh
         // together.
-        let granted = asked.min(fastrand::u32(self.expires / 2..=self.expires));
+        let granted = match &self.together {
+            Some(together) => together.granted(),
+            None => fastrand::u32(self.expires / 2..=self.expires),
+        };
+        let granted = asked.min(granted);
         let mut out = Vec::new();
         let status = if method == Method::Message { 480 } else { 200 };
         let number = self.number();
@@ -299,6 +340,7 @@ impl Server {
             *feed = fresh();
             (feed.is_open, feed.closed_at) = (is_open, closed_at);
         }
+        feed.ends = Instant::now() + Duration::from_secs(granted.into());
         if granted > 0 {
             self.notify(user, feed, "active");
         } else {
@@ -325,7 +367,10 @@ impl Server {
         request.header("Contact", format_args!("<sip:{}>", self.own));
         request.header("Event", "presence");
         let state = match state {
-            "active" => format!("active;expires={}", self.expires),
+            "active" => {
+                let left = feed.ends.saturating_duration_since(Instant::now());
+                format!("active;expires={}", left.as_secs_f64().ceil())
+            }
             other => format!("{other};reason=timeout"),
         };
         request.header("Subscription-State", state);

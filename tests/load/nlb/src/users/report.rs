@@ -123,6 +123,12 @@ impl Report {
         self.add("refreshed_rss_mib", now.rss_kib as f64 / 1024.0);
     }
 
+    /// Requests that keep something up, while users left.
+    pub(super) fn meanwhile(&mut self, requests: u64, took: Duration) {
+        self.add("refreshes_meanwhile", requests as f64);
+        self.add("leaving_s", took.as_secs_f64());
+    }
+
     pub(super) fn left(
         &mut self,
         before: Spent,
