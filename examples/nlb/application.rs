@@ -1,15 +1,14 @@
 //! The demo application servers: a page, and a WebSocket that echoes. Each open WebSocket is a slot
 //! in use.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 
 use presently_sip::Aor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::desk::Desk;
+use crate::slots::Slots;
 use crate::websocket::{self, Frame};
 
 /// One application server, serving until the program ends.
@@ -17,54 +16,52 @@ use crate::websocket::{self, Frame};
 pub(crate) struct Application {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
-    /// Whose connections are open: what a seat in a licence would be.
-    live: Arc<Mutex<BTreeSet<String>>>,
+    desk: Desk,
+    slots: Slots,
 }
 
 impl Application {
     /// Starts it at any free port.
-    pub(crate) async fn start(name: &'static str, desk: Desk) -> Result<Self, String> {
+    pub(crate) async fn start(
+        name: &'static str,
+        desk: Desk,
+        slots: Slots,
+    ) -> Result<Self, String> {
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.map_err(|error| error.to_string())?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         let application = Self {
             name,
             address,
-            live: Arc::default(),
+            desk,
+            slots,
         };
+        application.slots.open(name);
         let serving = application.clone();
         tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (serving, desk) = (serving.clone(), desk.clone());
-                tokio::spawn(async move { serving.serve(stream, &desk).await });
+            while let Ok((stream, far)) = listener.accept().await {
+                let serving = serving.clone();
+                tokio::spawn(async move { serving.serve(stream, far).await });
             }
         });
         Ok(application)
     }
 
-    /// Whose connections it has open.
-    pub(crate) fn live(&self) -> BTreeSet<String> {
-        self.live
-            .lock()
-            .map_or_else(|_| BTreeSet::new(), |live| live.clone())
-    }
-
-    async fn serve(&self, mut stream: TcpStream, desk: &Desk) -> Option<()> {
+    async fn serve(&self, mut stream: TcpStream, far: SocketAddr) -> Option<()> {
         loop {
             let request = Request::read(&mut stream).await?;
             if let Some(key) = request.header("sec-websocket-key") {
                 let user = request.user()?;
-                return self.echo(stream, key, user).await;
+                return self.echo(stream, far, key, user).await;
             }
-            let body = match (request.path(), request.user()) {
-                ("/", _) => self.page(),
-                ("/desk", Some(user)) => desk.asked(user, request.query("do")).await,
-                _ => String::new(),
-            };
-            let (status, kind) = match request.path() {
-                "/" => ("200 OK", "text/html; charset=utf-8"),
-                "/desk" => ("200 OK", "text/plain"),
-                _ => ("404 Not Found", "text/plain"),
+            let (status, kind, body) = match (request.path(), request.user()) {
+                ("/", _) => ("200 OK", "text/html; charset=utf-8", self.page()),
+                ("/desk", Some(user)) => {
+                    let heard = self.desk.asked(user, request.query("do")).await;
+                    ("200 OK", "text/plain", heard)
+                }
+                ("/slots", _) => ("200 OK", "text/plain", self.table()),
+                _ => ("404 Not Found", "text/plain", String::new()),
             };
             // The page asks its desk past the nlb, which to a browser is another site.
             let head = format!(
@@ -80,23 +77,37 @@ impl Application {
     /// server's own address, and the nlb does not take it for something that the user does.
     fn page(&self) -> String {
         let page = PAGE.replace("{server}", self.name);
-        page.replace("{desk}", &format!("http://{}/desk", self.address))
+        page.replace("{origin}", &format!("http://{}", self.address))
+    }
+
+    /// A line for each application server: its name, and who uses it.
+    fn table(&self) -> String {
+        let lines = self.slots.all().into_iter().map(|(server, users)| {
+            let users = users.iter().map(|user| format!(" {user}"));
+            format!("{server}{}\n", users.collect::<String>())
+        });
+        lines.collect()
     }
 
     /// A slot in use: greets with the server's name, then echoes until the connection ends.
-    async fn echo(&self, mut stream: TcpStream, key: &str, user: &str) -> Option<()> {
+    async fn echo(
+        &self,
+        mut stream: TcpStream,
+        far: SocketAddr,
+        key: &str,
+        user: &str,
+    ) -> Option<()> {
         let head = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: {}\r\n\r\n",
             websocket::accept(key)
         );
         stream.write_all(head.as_bytes()).await.ok()?;
+        let _seat = self.slots.take(self.name, user, far);
         websocket::write(&mut stream, self.name, false).await?;
-        self.live.lock().ok()?.insert(user.to_owned());
         while let Some(Frame::Text(text)) = websocket::read(&mut stream).await {
             websocket::write(&mut stream, &text, false).await?;
         }
-        self.live.lock().ok()?.remove(user);
         Some(())
     }
 }

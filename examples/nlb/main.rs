@@ -11,6 +11,7 @@ mod client;
 mod desk;
 mod network;
 mod phone;
+mod slots;
 mod stage;
 mod story;
 mod websocket;

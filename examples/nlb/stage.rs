@@ -16,12 +16,14 @@ use crate::client::Client;
 use crate::desk::Desk;
 use crate::network::Network;
 use crate::phone::DemoPhone;
+use crate::slots::Slots;
 
 /// All that runs.
 pub(crate) struct Stage {
     pool: Running,
     nlb: nlb::Running,
-    pub(crate) applications: Vec<Application>,
+    applications: Vec<Application>,
+    slots: Slots,
     people: BTreeMap<&'static str, Person>,
     store: Reading,
     folder: PathBuf,
@@ -43,10 +45,10 @@ impl Stage {
         let store = folder.join("pool.db");
         let pool = start_pool(&store)?;
         let (_, sip) = *pool.addresses().listen.first().ok_or("no listener")?;
-        let desk = Desk::new(sip);
+        let (desk, slots) = (Desk::new(sip), Slots::default());
         let mut applications = Vec::new();
         for name in ["a1", "a2"] {
-            applications.push(Application::start(name, desk.clone()).await?);
+            applications.push(Application::start(name, desk.clone(), slots.clone()).await?);
         }
         let nlb = start_nlb(port, sip, folder, &applications)?;
         let mut people = BTreeMap::new();
@@ -59,6 +61,7 @@ impl Stage {
             pool,
             nlb,
             applications,
+            slots,
             people,
             store,
             folder,
@@ -98,19 +101,16 @@ impl Stage {
 
     /// From the application servers: whose connections each has open.
     pub(crate) fn slots(&self) -> String {
-        let texts = self.applications.iter().map(|application| {
-            let live = application.live();
-            let names: Vec<_> = live.iter().map(String::as_str).collect();
-            format!("{} has {}", application.name, names.join(" and "))
+        let texts = self.slots.all().into_iter().map(|(server, users)| {
+            let names: Vec<_> = users.iter().map(String::as_str).collect();
+            format!("{server} has {}", names.join(" and "))
         });
         texts.collect::<Vec<_>>().join(", ")
     }
 
     /// From the application servers: which has a connection of `name` open.
     pub(crate) fn server_of(&self, name: &str) -> Option<&'static str> {
-        let mut applications = self.applications.iter();
-        let application = applications.find(|application| application.live().contains(name));
-        application.map(|application| application.name)
+        self.slots.server_of(name)
     }
 
     /// From the pool's store: whether it keeps anything about `aor`.

@@ -173,6 +173,9 @@ async fn resume(stage: &mut Stage, name: &str) -> Result<(), String> {
     client.echo("typing").await?;
     person.network.swallow();
     let known = person.phone.log_off().await?;
+    // Back at once, his watchers might be told of no more than that he is there.
+    let decided = decided_upon(stage, name).await?;
+    let person = stage.person(name);
     person.phone.log_on().await?;
     let (heard, uuid) = person.phone.hear_of(uuid_of).await?;
     println!(
@@ -192,21 +195,23 @@ async fn resume(stage: &mut Stage, name: &str) -> Result<(), String> {
     if server != place || uuid != before.uuid || after.uuid != before.uuid {
         return Err(format!("he was at {place} with {}", before.uuid));
     }
-    print_steps(
-        stage,
-        name,
-        first_of(stage, name).await?,
-        &["decided", "messaged", "resumed"],
-    )
-    .await?;
+    let steps = ["decided", "messaged", "resumed"];
+    print_steps(stage, name, decided, &steps).await?;
     Ok(())
 }
 
-/// How many steps the user called `name` made before the last thing that was decided upon.
-async fn first_of(stage: &Stage, name: &str) -> Result<usize, String> {
-    let steps = stage.steps(name).await?;
-    let decided = steps.iter().position(|step| step.detail == "Reestablish");
-    decided.ok_or_else(|| "nothing was decided".to_owned())
+/// Waits until it is decided that the user called `name` is asked to come back, and says how many
+/// steps were made before.
+async fn decided_upon(stage: &Stage, name: &str) -> Result<usize, String> {
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    loop {
+        looks.tick().await;
+        let steps = stage.steps(name).await?;
+        let decided = steps.iter().position(|step| step.detail == "Reestablish");
+        if let Some(decided) = decided {
+            return Ok(decided);
+        }
+    }
 }
 
 async fn come_back(stage: &mut Stage, name: &str, place: &str) -> Result<(), String> {

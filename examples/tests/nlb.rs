@@ -63,19 +63,43 @@ fn the_client_comes_back_on_the_message() {
     assert_eq!(sessions.matches(uuid).count(), 1, "{sessions}");
 }
 
-/// The page as it is served, run by node.
+/// The page as it is served, its script run by node.
 #[test]
 fn the_page_comes_back_on_the_message() {
-    if Command::new("node").arg("--version").output().is_err() {
-        println!("left out: node is not installed");
+    if let Some(program) = missing(&["node"]) {
+        println!("left out: {program} is not installed");
         return;
     }
+    open_page("page.mjs", &[]);
+}
+
+/// The same page in a browser, where it also shows whose the slots are. With `PRESENTLY_PICTURES`
+/// set to a folder, what it looked like is kept there.
+#[test]
+fn a_browser_shows_the_slot_that_is_freed_and_comes_back_on_the_message() {
+    if let Some(program) = missing(&["node", "chromium"]) {
+        println!("left out: {program} is not installed");
+        return;
+    }
+    open_page("browser.mjs", &["chromium"]);
+}
+
+/// Of these programs, one that is not installed.
+fn missing<'a>(programs: &[&'a str]) -> Option<&'a str> {
+    let lacks = |name: &str| Command::new(name).arg("--version").output().is_err();
+    programs.iter().copied().find(|name| lacks(name))
+}
+
+/// Runs a script of this folder, which opens the page.
+fn open_page(script: &str, arguments: &[&str]) {
     let nlb = Running::start("nlb", &["--port", "0", "--no-story"]);
     let admin = nlb.hear(|line| behind(line, "--admin "));
     let page = nlb.hear(|line| line.trim().strip_prefix("http://").map(str::to_owned));
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/page.mjs");
     let told = Command::new("node")
-        .args([script, &format!("http://{page}"), &admin])
+        .arg(format!("{}/tests/{script}", env!("CARGO_MANIFEST_DIR")))
+        .args(arguments)
+        .args([&format!("http://{page}"), &admin])
+        .args(std::env::var_os("PRESENTLY_PICTURES"))
         .output()
         .expect("node runs");
     let text = text(&told);

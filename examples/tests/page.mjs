@@ -59,12 +59,13 @@ const lines = [];
 const log = line => { lines.push(line); console.log(line) };
 const element = id => elements[id] ??= {
   textContent: "", checked: false, prepend: line => log(line.replace(/^.*?  /, "").trim()),
+  append() {}, replaceChildren() {},
 };
 const html = await (await fetch(url)).text();
 const script = html.split("<script>")[1].split("</script>")[0];
 vm.runInNewContext(script, {
-  document: { getElementById: element }, location: url, WebSocket: Socket, URLSearchParams,
-  fetch: path => fetch(new URL(path, url)), setTimeout, setInterval, Date, console,
+  document: { getElementById: element, createElement: element }, location: url, performance, WebSocket: Socket, URLSearchParams,
+  fetch: path => fetch(new URL(path, url)), setTimeout, setInterval, clearInterval, Date, console,
 });
 
 // Waits until a line begins like this, behind the first `from`; gives the number of lines by then.

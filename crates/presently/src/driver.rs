@@ -27,12 +27,11 @@ use presently_sip::{Moment, Now};
 use presently_store::Operation;
 use presently_store::sqlite::LockCounters;
 use tokio::sync::mpsc;
-use tokio::time::Sleep;
 
 use crate::host::Host;
 use crate::metrics::{ServerSnapshot, Snapshot};
 
-pub(crate) use self::clock::Clock;
+pub(crate) use self::clock::{Alarm, Clock};
 pub use self::control::Control;
 pub(crate) use self::control::TraceError;
 use self::control::Wish;
@@ -51,7 +50,7 @@ pub struct Pool {
     clock: Clock,
     /// By how much the system's clock was set when that was last said, and when it was looked at.
     stepped: (i64, Moment),
-    sleep: Pin<Box<Sleep>>,
+    alarm: Alarm,
     /// The members here, with their names.
     own: Vec<(MemberId, Arc<str>)>,
     /// When the store last confirmed a beat of each of them.
@@ -156,7 +155,7 @@ impl Pool {
             if self.host.is_fenced() {
                 return Poll::Ready(Stopped::Fenced);
             }
-            is_busy |= self.poll_sleep(context).is_ready();
+            is_busy |= self.poll_alarm(context).is_ready();
             if !is_busy {
                 return Poll::Pending;
             }
@@ -194,18 +193,14 @@ impl Pool {
         }
     }
 
-    fn poll_sleep(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    fn poll_alarm(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Sockets {
             transport, links, ..
         } = &self.sockets;
         let sockets = [transport.poll_timeout(), links.poll_timeout()];
         let due = sockets.into_iter().flatten();
         let due = due.fold(self.host.poll_timeout(), Moment::min);
-        let due = self.clock.instant(due);
-        if self.sleep.deadline() != due {
-            self.sleep.as_mut().reset(due);
-        }
-        self.sleep.as_mut().poll(context)
+        self.alarm.poll(due, context)
     }
 
     fn poll_finished(&mut self, context: &mut Context<'_>) -> Poll<()> {

@@ -15,7 +15,7 @@ use hyper::header::HeaderName;
 use hyper::{HeaderMap, Uri};
 use presently_nlb::{PathId, PathKind, Refusal, ServerName, Verdict};
 use presently_proxy::{Asked, Carries, Identify, Listener, Proxy, Questions, Settings, Who};
-use presently_sip::Aor;
+use presently_sip::{Aor, Moment};
 
 /// That of the program, so that what is measured here holds there.
 #[global_allocator]
@@ -59,7 +59,9 @@ fn start(
         ..Settings::default()
     };
     let identify = Arc::new(ByHeader([HeaderName::from_static("x-user")]));
-    Ok(Proxy::start(settings, identify, Instant::now(), threads)?)
+    let began = Instant::now();
+    let clock = Arc::new(move || Moment::default().after(began.elapsed()));
+    Ok(Proxy::start(settings, identify, clock, threads)?)
 }
 
 /// The control loop: fewest live paths, and the same server again for a user who has one.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use presently_nlb::{PathId, Verdict};
 use presently_sip::Moment;
@@ -19,7 +19,7 @@ use crate::counters::LaneCounters;
 use crate::slots::Slots;
 use crate::sources::Sources;
 use crate::upstream::Pool;
-use crate::{Carries, Identify, Limits, Listener, Settings};
+use crate::{Carries, Clock, Identify, Limits, Listener, Settings};
 use crate::{http, tcp};
 
 /// What all connections of one thread share.
@@ -38,7 +38,7 @@ pub(crate) struct Lane {
     conns: RefCell<Slots<Rc<Conn>>>,
     room: Notify,
     emptied: Notify,
-    origin: Instant,
+    clock: Clock,
     now: Cell<Moment>,
     number: u16,
     paths_made: Cell<u64>,
@@ -52,7 +52,7 @@ pub(crate) struct LaneSeed {
     pub(crate) asking: Asking,
     pub(crate) counters: Arc<LaneCounters>,
     pub(crate) sources: Arc<Sources>,
-    pub(crate) origin: Instant,
+    pub(crate) clock: Clock,
     pub(crate) number: u16,
 }
 
@@ -80,7 +80,7 @@ impl Lane {
             conns: RefCell::default(),
             room: Notify::new(),
             emptied: Notify::new(),
-            origin: seed.origin,
+            clock: seed.clock,
             now: Cell::default(),
             number: seed.number,
             paths_made: Cell::new(0),
@@ -233,8 +233,7 @@ impl Lane {
     }
 
     pub(crate) fn read_clock(&self) {
-        let now = Moment::default().after(self.origin.elapsed());
-        self.now.set(now);
+        self.now.set((self.clock)());
     }
 }
 

@@ -36,7 +36,7 @@ pub use ask::{Asked, Identify, Questions, Who};
 pub use counters::Counters;
 pub use network::{InvalidNetwork, Network};
 pub use probe::{Health, Probe, ProbeSettings, Probed, Probes};
-pub use proxy::{Proxy, StartError};
+pub use proxy::{Clock, Proxy, StartError};
 pub use settings::{Carries, Forwarding, Limits, Listener, ProxyHeader, Settings};
 
 #[cfg(test)]

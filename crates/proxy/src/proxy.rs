@@ -6,9 +6,9 @@ use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
-use std::time::Instant;
 
 use presently_nlb::Verdict;
+use presently_sip::Moment;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
@@ -17,6 +17,9 @@ use crate::counters::{Counters, LaneCounters};
 use crate::lane::{Lane, LaneSeed, Order, lane_of};
 use crate::sources::Sources;
 use crate::{Identify, Questions, Settings};
+
+/// Says what moment it is; each thread asks it.
+pub type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;
 
 /// A running proxy. Dropping it stops it at once.
 #[derive(Debug)]
@@ -33,8 +36,8 @@ struct Side {
 }
 
 impl Proxy {
-    /// Opens the listeners and starts `threads` threads, each with listeners of its own. Moments
-    /// count from `origin`, as those of the control loop must.
+    /// Opens the listeners and starts `threads` threads, each with listeners of its own. Their
+    /// `clock` is that of the control loop.
     ///
     /// # Errors
     ///
@@ -42,7 +45,7 @@ impl Proxy {
     pub fn start(
         settings: Settings,
         identify: Arc<dyn Identify>,
-        origin: Instant,
+        clock: Clock,
         threads: NonZeroU16,
     ) -> Result<(Self, Questions), StartError> {
         let (asking, questions) = Questions::new(settings.limits.waiting);
@@ -53,7 +56,7 @@ impl Proxy {
             asking,
             counters: Arc::default(),
             sources: Arc::new(Sources::default()),
-            origin,
+            clock,
             number: 0,
         };
         let mut proxy = Self {

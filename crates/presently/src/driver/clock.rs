@@ -1,39 +1,35 @@
 //! The clocks, read here and nowhere else.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use presently_sip::{Moment, Now, WallTime};
-use tokio::time::Instant;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::time::{Instant, Sleep};
 
 /// The process's clocks. Moments count from its start; the wall time is that of the start, carried
 /// on by the same clock. So when somebody sets the system's clock nothing expires for it, and
-/// nothing lives longer.
+/// nothing lives longer. The time that a machine is suspended counts, as that of a process that is
+/// stopped: whoever wakes may have been taken for dead.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
-    started: Instant,
+    /// On the system's clock that nobody sets.
+    started: Duration,
     began: WallTime,
 }
 
 impl Clock {
     pub(crate) fn new() -> Self {
         Self {
-            started: Instant::now(),
+            started: since_boot(),
             began: system(),
         }
     }
 
     /// Both clocks now.
     pub(crate) fn now(&self) -> Now {
-        let elapsed = self.started.elapsed();
-        Now {
-            moment: Moment::default().after(elapsed),
-            wall: self.began.after(elapsed),
-        }
-    }
-
-    /// When moments began, on the system's own clock: for others who count them.
-    pub(crate) fn origin(&self) -> std::time::Instant {
-        self.started.into_std()
+        self.at(since_boot())
     }
 
     /// By how many seconds the system's clock has been set since the start, forward or (negative)
@@ -42,14 +38,58 @@ impl Clock {
         stepped(self.now().wall, system())
     }
 
-    /// The instant of `moment`, for a timer of the runtime.
+    /// The instant of `moment` on the clock of the runtime's timers, which stands still while the
+    /// machine is suspended: then they end late, by that time.
     pub(crate) fn instant(&self, moment: Moment) -> Instant {
         let far = Duration::from_hours(1);
-        self.started
-            + moment
-                .since(Moment::default())
-                .min(self.started.elapsed() + far)
+        Instant::now() + moment.since(self.now().moment).min(far)
     }
+
+    fn at(&self, since_boot: Duration) -> Now {
+        let elapsed = since_boot.saturating_sub(self.started);
+        Now {
+            moment: Moment::default().after(elapsed),
+            wall: self.began.after(elapsed),
+        }
+    }
+}
+
+/// Wakes a loop when the next of its moments has come.
+pub(crate) struct Alarm {
+    clock: Clock,
+    due: Moment,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Alarm {
+    /// Within a tokio runtime.
+    pub(crate) fn new(clock: Clock) -> Self {
+        let due = clock.now().moment;
+        Self {
+            clock,
+            due,
+            sleep: Box::pin(tokio::time::sleep_until(clock.instant(due))),
+        }
+    }
+
+    /// Ready when `due` has come; until then it wakes the task once it may have.
+    pub(crate) fn poll(&mut self, due: Moment, context: &mut Context<'_>) -> Poll<()> {
+        while self.clock.now().moment < due {
+            if self.due != due || self.sleep.is_elapsed() {
+                self.due = due;
+                self.sleep.as_mut().reset(self.clock.instant(due));
+            }
+            ready!(self.sleep.as_mut().poll(context));
+        }
+        Poll::Ready(())
+    }
+}
+
+/// What the clock says that nobody sets and that goes on while the machine is suspended.
+fn since_boot() -> Duration {
+    let read = clock_gettime(ClockId::Boottime);
+    let (secs, nanos) = (u64::try_from(read.tv_sec), u32::try_from(read.tv_nsec));
+    Duration::new(secs.unwrap_or_default(), nanos.unwrap_or_default())
 }
 
 /// What the system's clock says.
@@ -80,5 +120,40 @@ mod tests {
             assert_eq!(stepped(ours, WallTime(system)), expected, "{system}");
         }
         assert_eq!(Clock::new().stepped_secs(), 0);
+    }
+
+    /// The kernel's own word for the time since boot, the suspended part of it included.
+    #[test]
+    fn time_counts_while_the_machine_is_suspended() {
+        let uptime = std::fs::read_to_string("/proc/uptime").expect("Linux has it");
+        let secs = uptime.split(' ').next().and_then(|it| it.parse().ok());
+        let uptime = Duration::from_secs_f64(secs.expect("a number"));
+        // Its two digits are cut off.
+        let ahead = since_boot().saturating_sub(uptime);
+        assert!(
+            since_boot() >= uptime && ahead < Duration::from_secs(1),
+            "{ahead:?}"
+        );
+        let clock = Clock::new();
+        let woken = clock.at(clock.started + Duration::from_hours(1));
+        assert_eq!(
+            woken.moment,
+            Moment::default().after(Duration::from_hours(1))
+        );
+        assert_eq!(woken.wall, clock.began.after(Duration::from_hours(1)));
+    }
+
+    #[tokio::test]
+    async fn an_alarm_is_ready_at_its_moment_and_not_before() {
+        let clock = Clock::new();
+        let mut alarm = Alarm::new(clock);
+        for ms in [0, 30, 5] {
+            let due = clock.now().moment.after(Duration::from_millis(ms));
+            std::future::poll_fn(|context| alarm.poll(due, context)).await;
+            assert!(clock.now().moment >= due, "{ms}");
+        }
+        let far = clock.now().moment.after(Duration::from_hours(2));
+        let waits = std::future::poll_fn(|context| Poll::Ready(alarm.poll(far, context)));
+        assert!(waits.await.is_pending());
     }
 }

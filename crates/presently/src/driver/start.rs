@@ -17,7 +17,7 @@ use super::oob::OobSockets;
 use super::shape::Shape;
 use super::sockets::Sockets;
 use super::traces::Traces;
-use super::{Clock, Control, Pool};
+use super::{Alarm, Clock, Control, Pool};
 use crate::config::{Config, MemberConfig};
 
 /// Where a pool listens, once the system has chosen what was left to it.
@@ -147,7 +147,7 @@ impl Pool {
                 traces: Traces::new(opened.addresses.clone(), shape.own_ports()),
             },
             addresses,
-            sleep: Box::pin(tokio::time::sleep_until(clock.instant(now))),
+            alarm: Alarm::new(clock),
             host: Box::new(shape.host(clock, store, joined)),
             joiners: opened.joiners,
             shape,

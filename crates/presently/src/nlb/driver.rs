@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,7 +14,6 @@ use presently_sip::{Moment, Now, Protocol};
 use presently_store::sqlite::LockCounters;
 use presently_store::{Completion, Store};
 use tokio::sync::mpsc;
-use tokio::time::Sleep;
 
 use super::bound::Bound;
 use super::config::probed;
@@ -26,7 +25,7 @@ use super::sessions::Part;
 use super::settings::{AtStop, WhenUnreachable};
 use super::steps::Steps;
 use super::{Config, Control, ServerRow};
-use crate::driver::Clock;
+use crate::driver::{Alarm, Clock};
 
 /// An nlb with its sockets, ready to run.
 pub struct Nlb {
@@ -45,7 +44,7 @@ pub struct Nlb {
     pub(super) name: Name,
     pub(super) probes: Probes,
     pub(super) clock: Clock,
-    pub(super) sleep: Pin<Box<Sleep>>,
+    pub(super) alarm: Alarm,
     pub(super) wishes: mpsc::Receiver<Wish>,
     pub(super) control: Control,
     pub(super) addresses: Addresses,
@@ -140,7 +139,7 @@ impl Nlb {
             }
             self.out.operations.extend(self.name.beat(now.moment));
             self.flush(now);
-            is_busy |= self.poll_sleep(cx).is_ready();
+            is_busy |= self.poll_alarm(cx).is_ready();
             if !is_busy {
                 return Poll::Pending;
             }
@@ -240,19 +239,14 @@ impl Nlb {
         }
     }
 
-    fn poll_sleep(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let due = [
             self.machine.poll_timeout(),
             self.line.poll_timeout(),
             self.name.poll_timeout(),
         ];
         let due = due.into_iter().flatten().min();
-        // Without a timer it looks again in an hour.
-        let due = self.clock.instant(due.unwrap_or(Moment(u64::MAX)));
-        if self.sleep.deadline() != due {
-            self.sleep.as_mut().reset(due);
-        }
-        self.sleep.as_mut().poll(cx)
+        self.alarm.poll(due.unwrap_or(Moment(u64::MAX)), cx)
     }
 
     fn grant(&mut self, wish: Wish, now: Now) {

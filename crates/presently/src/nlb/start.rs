@@ -20,7 +20,7 @@ use super::metrics::HostCounters;
 use super::name::Name;
 use super::steps::Steps;
 use super::{Config, Control, admin, config};
-use crate::driver::{Clock, ask};
+use crate::driver::{Alarm, Clock, ask};
 
 /// Why an nlb could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +90,8 @@ impl Nlb {
         let machine = Machine::new(machine, servers, clock.now(), rand::random(), records);
         let identify = Arc::new(config.identity.clone());
         let proxy = config.proxy();
-        let (proxy, questions) = Proxy::start(proxy, identify, clock.origin(), config.threads)?;
+        let now = Arc::new(move || clock.now().moment);
+        let (proxy, questions) = Proxy::start(proxy, identify, now, config.threads)?;
         let (control, wishes) = Control::new();
         let addresses = Addresses {
             listen: proxy.addresses().to_vec(),
@@ -114,7 +115,7 @@ impl Nlb {
             bound,
             name,
             probes,
-            sleep: Box::pin(tokio::time::sleep_until(clock.instant(clock.now().moment))),
+            alarm: Alarm::new(clock),
             clock,
             wishes,
             control,

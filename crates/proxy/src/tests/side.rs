@@ -9,7 +9,7 @@ use crate::{Asked, Identify, Listener, Proxy, Questions, Settings, Who};
 use hyper::header::HeaderName;
 use hyper::{HeaderMap, Uri};
 use presently_nlb::{CutReason, Entering, PathId, Refusal, Verdict};
-use presently_sip::Aor;
+use presently_sip::{Aor, Moment};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -22,7 +22,9 @@ pub(crate) struct Side {
 impl Side {
     pub(crate) fn new(settings: Settings) -> Self {
         let identify = Arc::new(ByHeader([HeaderName::from_static("x-user")]));
-        let started = Proxy::start(settings, identify, Instant::now(), NonZeroU16::MIN);
+        let began = Instant::now();
+        let clock = Arc::new(move || Moment::default().after(began.elapsed()));
+        let started = Proxy::start(settings, identify, clock, NonZeroU16::MIN);
         let (proxy, questions) = started.unwrap();
         Self { proxy, questions }
     }
