@@ -1,7 +1,7 @@
 //! Connections to application servers: opened, lent to one request at a time, kept for the next.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -10,7 +10,6 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use foldhash::fast::RandomState;
 use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper::{Request, Response};
@@ -157,7 +156,7 @@ impl Driven {
 /// Idle connections of one thread, by server; the last one used is the first to be used again.
 #[derive(Default)]
 pub(crate) struct Pool {
-    idle: RefCell<HashMap<SocketAddr, Vec<Upstream>, RandomState>>,
+    idle: RefCell<BTreeMap<SocketAddr, Vec<Upstream>>>,
 }
 
 impl Pool {
