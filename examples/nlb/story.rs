@@ -205,7 +205,7 @@ async fn resume(stage: &mut Stage, name: &str) -> Result<(), String> {
 /// How many steps the user called `name` made before the last thing that was decided upon.
 async fn first_of(stage: &Stage, name: &str) -> Result<usize, String> {
     let steps = stage.steps(name).await?;
-    let decided = steps.iter().position(|step| step.detail == "Reestablish");
+    let decided = steps.iter().position(|step| step.detail.contains("asked to come back"));
     decided.ok_or_else(|| "nothing was decided".to_owned())
 }
 
