@@ -108,6 +108,7 @@ fn status_tells_members_clients_and_subscriptions() {
     ] {
         assert!(text.contains(word), "{text}");
     }
+    assert!(text.ends_with("\n1 client\n"), "{text}");
 }
 
 #[test]

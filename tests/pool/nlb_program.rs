@@ -36,7 +36,7 @@ fn a_bad_configuration_is_one_clear_line() {
         ),
         (
             &format!("{head}[guard]\nshare_percent = \"x\"\n"),
-            ":4: invalid type",
+            ":4: share_percent must be a whole number from 0 to 255",
         ),
         (&format!("{head}{user}{server}"), "no [[listen]]"),
         (&format!("{head}{user}{listen}"), "no [[server]]"),
@@ -131,7 +131,7 @@ fn status_shows_who_is_served_and_where() {
         "a1",
         "serving",
         &uuid,
-        "1 sessions",
+        "1 session\n",
         "up",
     ] {
         assert!(text.contains(part), "{part} is missing in\n{text}");

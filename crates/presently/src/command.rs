@@ -11,6 +11,7 @@ mod show;
 mod signals;
 mod status;
 mod store;
+mod table;
 mod trace;
 
 use std::error::Error;

@@ -7,6 +7,7 @@
 mod error;
 mod file;
 mod listen;
+mod mistyped;
 mod oob;
 mod reload;
 mod settings;

@@ -65,7 +65,7 @@ def table(found):
             *leaving,
             ("feeds refreshed; after s", f"{number(found['subscribes'])}; {found['refresh_s']:.1f}"),
             ("NOTIFYs repeated; feeds begun anew; times the presence server was lost",
-             " / ".join(number(found.get(key, 0)) for key in ("repeated", "anew", "nlb_presence_losses"))),
+             " / ".join(number(found.get(key, 0)) for key in ("repeated", "anew", "nlb_presence_losses_total"))),
         ]
         return markdown(rows)
     hour = found["refresh_cpu_us"] * HOURLY + found["idle_cores"] * 3600e6 / users

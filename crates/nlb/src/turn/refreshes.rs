@@ -60,9 +60,9 @@ impl Refreshes {
     }
 }
 
-/// The most sessions that refresh at one time: some 250 messages, which every socket's buffer holds,
-/// and which take an nlb some 25 ms. A presence server 10 ms away still takes 6,000 in a second, ten
-/// times what a million sessions need.
+/// The most sessions that refresh at one time: some 250 messages, which a socket's buffer holds,
+/// and which take an nlb some 25 ms. A presence server 10 ms away still takes 6,000 in a second,
+/// more than a million users come to.
 pub(crate) const UNDER_WAY_MAX: usize = 64;
 
 /// After so long without an answer another has its turn: requests that are lost are repeated after

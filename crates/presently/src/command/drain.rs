@@ -13,6 +13,7 @@ use presently_store::{Operation, Outcome, Refused, Store, Ticket};
 use serde_json::json;
 
 use super::store;
+use super::table::counted;
 use crate::cli::{Drain, Undrain};
 
 /// Marks a server to be emptied, and waits for it if that is wanted.
@@ -27,7 +28,8 @@ pub(crate) fn drain(args: &Drain) -> Result<(), Box<dyn Error>> {
     }
     tell(args.store.json, &member);
     if args.wait > 0 && member.clients > 0 {
-        return Err(format!("{} still has {} clients", member.name, member.clients).into());
+        let clients = counted(member.clients, "client");
+        return Err(format!("{} still has {clients}", member.name).into());
     }
     Ok(())
 }
@@ -52,11 +54,12 @@ fn tell(json: bool, member: &Member) {
         println!("{row}");
         return;
     }
+    let counted = counted(*clients, "client");
     match (is_draining, member.state) {
         (false, _) => println!("{name} takes clients again; it has {clients}"),
         (true, _) if *clients == 0 => println!("{name} is empty, and gets no clients"),
-        (true, MemberState::Alive) => println!("{name} is being emptied: {clients} clients left"),
-        (true, _) => println!("{name} does not run; its {clients} clients are taken over"),
+        (true, MemberState::Alive) => println!("{name} is being emptied: {counted} left"),
+        (true, _) => println!("{name} does not run; it had {counted}, to be taken over"),
     }
 }
 

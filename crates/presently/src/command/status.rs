@@ -6,6 +6,7 @@ use presently_pool::{Member, MemberState, Role};
 use serde::Serialize;
 
 use super::store;
+use super::table::{Side, counted, table};
 use crate::cli::StoreArgs;
 
 pub(crate) fn run(args: &StoreArgs) -> Result<(), Box<dyn Error>> {
@@ -22,17 +23,9 @@ pub(crate) fn run(args: &StoreArgs) -> Result<(), Box<dyn Error>> {
         println!("{}", serde_json::to_string(&status)?);
         return Ok(());
     }
-    println!(
-        "{:<12} {:<9} {:<6} {:>8} {:>14}",
-        "member", "role", "state", "clients", "subscriptions"
-    );
-    for row in &status.members {
-        println!(
-            "{:<12} {:<9} {:<6} {:>8} {:>14}",
-            row.name, row.role, row.state, row.clients, row.subscriptions
-        );
-    }
-    println!("{} clients", status.clients);
+    let rows: Vec<_> = status.members.iter().map(Row::cells).collect();
+    print!("{}", table(HEADS, &rows));
+    println!("{}", counted(status.clients, "client"));
     Ok(())
 }
 
@@ -80,4 +73,23 @@ impl Row {
             subscriptions,
         }
     }
+
+    /// What a person is shown of it, under [`HEADS`].
+    fn cells(&self) -> [String; 5] {
+        [
+            self.name.clone(),
+            self.role.to_owned(),
+            self.state.to_owned(),
+            self.clients.to_string(),
+            self.subscriptions.to_string(),
+        ]
+    }
 }
+
+const HEADS: [(&str, Side); 5] = [
+    ("member", Side::Left),
+    ("role", Side::Left),
+    ("state", Side::Left),
+    ("clients", Side::Right),
+    ("subscriptions", Side::Right),
+];

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use super::Settings;
+use super::{Settings, mistyped};
 
 /// Why a configuration file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -57,17 +57,13 @@ pub(crate) fn read_file<T: DeserializeOwned>(path: &Path) -> Result<T, FileError
 pub(crate) fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, FileError> {
     toml::from_str(text).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start);
+        // Of several lines the first says it.
+        let message = error.message().lines().next().unwrap_or_default();
         let before = text.get(..start).unwrap_or_default();
         FileError::Invalid {
             file: file.to_owned(),
             line: before.matches('\n').count() + 1,
-            // Of several lines the first says it.
-            message: error
-                .message()
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .to_owned(),
+            message: mistyped::in_words(message, text, start).unwrap_or_else(|| message.to_owned()),
         }
     })
 }
@@ -141,6 +137,21 @@ mod tests {
             ),
             ("\n\nrole = \"king\"\n", "f:3: unknown variant `king`"),
             ("servers = \n", "f:1: "),
+            (
+                "\nservers = 70000\n",
+                "f:2: servers must be a whole number from 0 to 65535",
+            ),
+            (
+                "servers = \"three\"\n",
+                "f:1: servers must be a whole number from 0 to 65535",
+            ),
+            (
+                "[expires]\nmin_secs = -1\n",
+                "f:2: min_secs must be a whole number from 0 to 4294967295",
+            ),
+            ("name = 3\n", "f:1: name must be a text in quotes"),
+            ("domains = 3\n", "f:1: domains must be a list in brackets"),
+            ("expires = 3\n", "f:1: expires must be a table of keys"),
             (
                 "servers = 2\nadmin = \"9090\"\n",
                 "f:2: an address is HOST:PORT",

@@ -37,6 +37,14 @@ pub enum ConfigError {
         /// What was written.
         text: String,
     },
+    /// No line could begin with it.
+    #[error("listen {address}: first_word = {word:?}: it is one word without spaces, as in USER")]
+    FirstWord {
+        /// The listener.
+        address: SocketAddr,
+        /// What was written.
+        word: String,
+    },
     /// The key says nothing for this kind of listener.
     #[error("listen {address}: first_word is for kind = \"tcp\"")]
     FirstWordOfHttp {
@@ -91,6 +99,14 @@ pub enum ConfigError {
     /// Nobody to give access to.
     #[error("no [[server]]: there is no application server")]
     NoServer,
+    /// The message to users would carry something that nobody can open.
+    #[error(
+        "resume.url = {text:?}: it is a URL of up to 512 characters, as in https://example.com/desk"
+    )]
+    ResumeUrl {
+        /// What was written.
+        text: String,
+    },
     /// Two application servers have one name.
     #[error("two [[server]] are called {name}")]
     Twice {

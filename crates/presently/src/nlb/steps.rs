@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use presently_nlb::{Step, What};
+use presently_nlb::{CutReason, Decision, Step, What, Why};
 use serde::{Deserialize, Serialize};
 use tracing::Level;
 
@@ -102,15 +102,49 @@ fn detail(what: &What) -> String {
         What::Baseline { is_open } | What::Notified { is_open, .. } => {
             format!("the user is {}", if *is_open { "open" } else { "closed" })
         }
-        What::Cut { path, reason } => format!("path {}: {reason:?}", path.0),
-        What::Decided(decision) => format!("{decision:?}"),
+        What::Cut { path, reason } => format!("path {}: {}", path.0, cut(*reason)),
+        What::Decided(decision) => decided(*decision).to_owned(),
         What::Deaf { status } => format!("no feed: {status}, ordinary time-outs only"),
         What::Messaged { number } => format!("message {number} with the UUID"),
         What::Moved { server } | What::Placed { server } => format!("slot on {server}"),
         What::Refused { path, refusal } => format!("path {}: {refusal}", path.0),
-        What::Released { why } => format!("{why:?}"),
+        What::Released { why } => released(*why).to_owned(),
         What::Unreachable => "the presence server does not answer: time-outs only".to_owned(),
         _ => String::new(),
+    }
+}
+
+/// What was decided: docs/nlb.md lists these words.
+fn decided(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Baseline => "a first word: noted",
+        Decision::Dismiss => "not believed: time-outs only",
+        Decision::NewerPath => "a connection is newer: nothing changes",
+        Decision::NoWord => "it says nothing of the user",
+        Decision::Open => "the user is there again",
+        Decision::Reestablish => "left while using: asked to come back",
+        Decision::Release => "left: released after the grace",
+        Decision::Stale => "older than what was acted on: nothing changes",
+        Decision::Unchanged => "nothing new",
+    }
+}
+
+fn released(why: Why) -> &'static str {
+    match why {
+        Why::Closed => "the nlb closes",
+        Why::Earlier => "was being given back before the restart",
+        Why::Idle => "the ordinary time-out",
+        Why::Left => "the user left",
+        Why::NotResumed => "the user was asked to come back, and did not",
+        Why::Unused => "nobody was let in",
+    }
+}
+
+fn cut(reason: CutReason) -> &'static str {
+    match reason {
+        CutReason::Idle => "nothing moved for long",
+        CutReason::Left => "the user left",
+        CutReason::ServerGone => "its application server is gone",
     }
 }
 
@@ -139,7 +173,30 @@ mod tests {
         note(&mut steps, "alice", What::Released { why: Why::Left });
         let rows = steps.rows("alice");
         let words: Vec<_> = rows.iter().map(|row| (&*row.step, &*row.detail)).collect();
-        assert_eq!(words, [("decided", "Release"), ("released", "Left")]);
+        let expected = [
+            ("decided", "left: released after the grace"),
+            ("released", "the user left"),
+        ];
+        assert_eq!(words, expected);
         assert_eq!(steps.rows("").len(), KEPT_MAX);
+    }
+
+    #[test]
+    fn the_manual_lists_what_is_decided_in_the_words_of_the_log() {
+        let manual = include_str!("../../../../docs/nlb.md");
+        for decision in [
+            Decision::Baseline,
+            Decision::Dismiss,
+            Decision::NewerPath,
+            Decision::NoWord,
+            Decision::Open,
+            Decision::Reestablish,
+            Decision::Release,
+            Decision::Stale,
+            Decision::Unchanged,
+        ] {
+            let words = format!("`{}`", decided(decision));
+            assert!(manual.contains(&words), "{words}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Goal: users who leave while everybody's registrations and feeds are refreshed are released in
 //! time, and nobody else is.
-//! Method: twenty thousand sessions whose leases end together, over a link that takes 6,667 messages
-//! a second each way and holds 2,000: their refreshes at once would be some eighty thousand.
+//! Method: twenty thousand sessions whose leases end together, over a link that takes 6,667
+//! messages a second each way and holds 2,000: all refreshes at once would be eighty thousand.
 
 use std::collections::BTreeMap;
 

@@ -4,11 +4,12 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use presently::nlb::{SessionList, SessionRow, Settings};
+use presently::nlb::{ServerRow, SessionList, SessionRow, Settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::cli::NlbStatus;
+use crate::command::table::{Side, counted, table};
 
 pub(super) async fn run(args: NlbStatus) -> Result<(), Box<dyn Error>> {
     let file = match &args.config {
@@ -58,45 +59,37 @@ async fn ask(admin: SocketAddr, after: u64) -> Result<String, Box<dyn Error>> {
 }
 
 fn print(list: &SessionList) {
-    println!(
-        "{:<12} {:<9} {:>8} {:>8}  address",
-        "server", "state", "sessions", "slots"
-    );
-    for row in &list.servers {
-        let slots = row
-            .slots
-            .map_or_else(|| "any".to_owned(), |slots| slots.to_string());
-        println!(
-            "{:<12} {:<9} {:>8} {:>8}  {}",
-            row.server, row.state, row.sessions, slots, row.address
-        );
-    }
+    let servers: Vec<_> = list.servers.iter().map(cells_of_server).collect();
+    print!("{}", table(SERVER_HEADS, &servers));
     if !list.sessions.is_empty() {
-        println!(
-            "\n{:<28} {:<12} {:<9} {:>7} {:>5} {:>12}  {:<36}  why",
-            "user", "server", "state", "since", "paths", "bytes", "uuid"
-        );
+        let sessions: Vec<_> = list.sessions.iter().map(cells_of_session).collect();
+        print!("\n{}", table(SESSION_HEADS, &sessions));
     }
-    for row in &list.sessions {
-        print_session(row);
-    }
-    println!("{} sessions", list.sessions_total);
+    println!("{}", counted(list.sessions_total, "session"));
 }
 
-fn print_session(row: &SessionRow) {
-    let server = row.server.as_deref().unwrap_or("-");
-    let bytes = row.from_user_bytes + row.to_user_bytes;
-    println!(
-        "{:<28} {:<12} {:<9} {:>7} {:>5} {:>12}  {:<36}  {}",
-        row.user,
-        server,
-        row.state,
+fn cells_of_server(row: &ServerRow) -> [String; 5] {
+    let slots = row.slots.map(|slots| slots.to_string());
+    [
+        row.server.clone(),
+        row.state.clone(),
+        row.sessions.to_string(),
+        slots.unwrap_or_else(|| "any".to_owned()),
+        row.address.clone(),
+    ]
+}
+
+fn cells_of_session(row: &SessionRow) -> [String; 8] {
+    [
+        row.user.clone(),
+        row.server.clone().unwrap_or_else(|| "-".to_owned()),
+        row.state.clone(),
         age(row.since),
-        row.paths,
-        bytes,
-        row.uuid,
-        row.why
-    );
+        row.paths.to_string(),
+        (row.from_user_bytes + row.to_user_bytes).to_string(),
+        row.uuid.clone(),
+        row.why.clone(),
+    ]
 }
 
 /// How long ago that was, in the largest unit that leaves at least two.
@@ -114,3 +107,21 @@ const ADMIN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9091);
 /// A loop that does not answer in a second says so itself.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+const SERVER_HEADS: [(&str, Side); 5] = [
+    ("server", Side::Left),
+    ("state", Side::Left),
+    ("sessions", Side::Right),
+    ("slots", Side::Right),
+    ("address", Side::Left),
+];
+const SESSION_HEADS: [(&str, Side); 8] = [
+    ("user", Side::Left),
+    ("server", Side::Left),
+    ("state", Side::Left),
+    ("since", Side::Right),
+    ("paths", Side::Right),
+    ("bytes", Side::Right),
+    ("uuid", Side::Left),
+    ("why", Side::Left),
+];

@@ -36,6 +36,7 @@ pub(super) fn address(sip: SocketAddr, presence: &PresenceAddress) -> Result<(),
 pub(super) fn settings(settings: &Settings) -> Result<(), ConfigError> {
     listeners(settings)?;
     servers(&settings.server)?;
+    resume_url(settings.resume.url.as_deref())?;
     numbers(settings)
 }
 
@@ -81,6 +82,9 @@ fn listener(listen: &ListenTable, settings: &Settings) -> Result<(), ConfigError
     if is_http && listen.first_word.is_some() {
         return Err(ConfigError::FirstWordOfHttp { address });
     }
+    if let Some(word) = listen.first_word.clone().filter(|word| !is_word(word)) {
+        return Err(ConfigError::FirstWord { address, word });
+    }
     let has_header = listen.proxy_protocol != ProxyProtocol::Absent;
     if has_header && settings.trusted.is_empty() {
         return Err(ConfigError::Untrusted { address });
@@ -94,6 +98,32 @@ fn listener(listen: &ListenTable, settings: &Settings) -> Result<(), ConfigError
         return Err(ConfigError::AllRefused { address });
     }
     Ok(())
+}
+
+/// Whether a client's first line can begin with it.
+fn is_word(text: &str) -> bool {
+    let has_length = (1..=WORD_MAX).contains(&text.len());
+    has_length && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// It goes into the message to users as a line of its own (RFC 3986 §3: a scheme, then the rest).
+fn resume_url(url: Option<&str>) -> Result<(), ConfigError> {
+    let is_scheme = |text: &str| {
+        let mut bytes = text.bytes();
+        bytes
+            .next()
+            .is_some_and(|first| first.is_ascii_alphabetic())
+            && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    };
+    let is_url = |text: &str| {
+        let is_clean = text.len() <= URL_MAX && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let (scheme, rest) = text.split_once("://").unwrap_or_default();
+        is_clean && is_scheme(scheme) && !rest.is_empty()
+    };
+    match url.filter(|text| !is_url(text)) {
+        Some(text) => Err(ConfigError::ResumeUrl { text: text.into() }),
+        None => Ok(()),
+    }
 }
 
 fn numbers(settings: &Settings) -> Result<(), ConfigError> {
@@ -152,6 +182,10 @@ fn in_range(
     (least..=most).contains(&value).then_some(()).ok_or(error)
 }
 
+/// A first line has 512 bytes, with a name in it.
+const WORD_MAX: usize = 64;
+/// A MESSAGE stays below 1,300 bytes (RFC 3428 §8).
+const URL_MAX: usize = 512;
 /// A thread more than cores only takes their time.
 const THREADS_MAX: u64 = 256;
 /// Above this, users are better served by two.

@@ -45,6 +45,14 @@ fn what_does_not_fit_together_is_refused() {
         (kind("kind = \"tcp\""), "listen 127.0.0.1:8080: nothing names a user there"),
         (kind("kind = \"http\"\nfirst_word = \"USER\""), "listen 127.0.0.1:8080: first_word is for"),
         (kind("kind = \"http\"\nproxy_protocol = \"required\""), "listen 127.0.0.1:8080: proxy_protocol needs"),
+        (kind("kind = \"tcp\"\nfirst_word = \"\""), "listen 127.0.0.1:8080: first_word = \"\": it is one word"),
+        (kind("kind = \"tcp\"\nfirst_word = \"TWO WORDS\""), "listen 127.0.0.1:8080: first_word = \"TWO WORDS\": "),
+        (end("[resume]\nurl = \"\""), "resume.url = \"\": it is a URL"),
+        (end("[resume]\nurl = \"example.com/desk\""), "resume.url = \"example.com/desk\": "),
+        (end("[resume]\nurl = \"https://\""), "resume.url = \"https://\": "),
+        (end("[resume]\nurl = \"://x\""), "resume.url = \"://x\": "),
+        (end("[resume]\nurl = \"https://a.example/\\r\\nx\""), "resume.url = \"https://a.example/\\r\\nx\": "),
+        (end(&format!("[resume]\nurl = \"https://{}\"", "a".repeat(505))), "resume.url = "),
         (end(server), "two [[server]] are called a1"),
         (LEAST.replace("a1", "a 1"), "server \"a 1\": a name is"),
         (with("name = \"-\""), "name \"-\": a name is"),
@@ -61,6 +69,14 @@ fn what_does_not_fit_together_is_refused() {
     for (text, expected) in table {
         let error = config(&text).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}\n{text}");
+    }
+}
+
+#[test]
+fn a_program_of_the_users_own_may_be_where_to_come_back() {
+    for url in ["https://example.com/desk?a=b#c", "my-app+x.1://resume"] {
+        let text = format!("{LEAST}[resume]\nurl = \"{url}\"\n");
+        assert!(config(&text).is_ok(), "{url}");
     }
 }
 

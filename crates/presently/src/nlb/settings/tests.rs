@@ -138,9 +138,27 @@ fn a_mistake_is_named_with_its_line() {
             "f:3: unknown variant `none`",
         ),
         ("[[listen]]\nkind = \"udp\"\n", "f:4: unknown variant `udp`"),
-        ("[health]\nrise = 0\n", "f:4: invalid value: integer `0`"),
+        (
+            "[health]\nrise = 0\n",
+            "f:4: rise must be a whole number from 1 to ",
+        ),
+        (
+            "by_address = \"yes\"\n",
+            "f:3: by_address must be true or false",
+        ),
+        (
+            "[[server]]\nslots = 1.5\n",
+            "f:4: slots must be a whole number from 1 to 4294967295",
+        ),
+        (
+            "user = [{ header = 3 }]\n",
+            "f:3: header must be a text in quotes",
+        ),
         ("[guard]\nshare = 3\n", "f:4: unknown field `share`"),
-        ("threads = 0\n", "f:3: invalid value: integer `0`"),
+        (
+            "threads = 0\n",
+            "f:3: threads must be a whole number from 1 to 65535",
+        ),
     ];
     for (text, expected) in table {
         let error = parse::<Settings>("f", &format!("{head}{text}")).unwrap_err();
