@@ -171,6 +171,12 @@ impl Balancer {
         }
     }
 
+    /// How many bytes the requests take that wait for an assignment.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.waiting.held_bytes()
+    }
+
     /// What it has counted.
     #[must_use]
     pub fn counters(&self) -> &Counters {

@@ -272,6 +272,10 @@ The configuration file has the flags' names as keys, and two that differ:
   [flows]                          # no flags
   grace_secs = 30                  # so long a phone whose connection closed counts as there
 
+  [limits]                         # no flags
+  balancer_held_mib = 32           # requests that wait for the store, at the balancer
+  server_held_mib = 64             # and at each server; more are refused with 503
+
 SIGHUP reads the file again: domains, [expires] and log_level change at once, the rest needs a
 restart.
 
@@ -314,6 +318,8 @@ mod tests {
             "jitter_percent",
             "[flows]",
             "grace_secs",
+            "[limits]",
+            "server_held_mib",
         ];
         let table: [(&str, &[&str]); 8] = [
             ("nlb", &["--config", "-v", "status", "SIGHUP", "[[server]]"]),
