@@ -207,7 +207,9 @@ async fn decided_upon(stage: &Stage, name: &str) -> Result<usize, String> {
     loop {
         looks.tick().await;
         let steps = stage.steps(name).await?;
-        let decided = steps.iter().position(|step| step.detail.contains("asked to come back"));
+        let decided = steps
+            .iter()
+            .position(|step| step.detail.contains("asked to come back"));
         if let Some(decided) = decided {
             return Ok(decided);
         }

@@ -103,7 +103,9 @@ fn open_page(script: &str, arguments: &[&str]) {
         .output()
         .expect("node runs");
     let text = text(&told);
-    assert!(told.status.success() && text.ends_with("DONE\n"), "{text}");
+    let errors = String::from_utf8_lossy(&told.stderr);
+    let is_done = told.status.success() && text.ends_with("DONE\n");
+    assert!(is_done, "{text}{errors}");
 }
 
 /// A program that runs, and what it has said; ended with the value.

@@ -124,12 +124,19 @@ fn a_server_holds_requests_up_to_a_bound_of_bytes_and_does_what_it_holds() {
     let held = 1_200 - refused;
     let bytes = held * body.len();
     assert!((60 << 20..=65 << 20).contains(&bytes), "{held} are held");
+    let said = |world: &World| world.servers().map(|it| it.held_bytes()).sum::<usize>();
+    assert!(
+        (bytes..=66 << 20).contains(&said(&world)),
+        "{}",
+        said(&world)
+    );
     world.set_store_faults(0, StoreFaults::default());
     world.run_for(Duration::from_secs(3));
     let heard = world.take_heard();
     let done = heard.iter();
     let done = done.filter(|one| one.text.starts_with("SIP/2.0 200"));
     assert_eq!(done.count(), held);
+    assert_eq!(said(&world), 0);
     // What was held is let go of.
     register_with(&mut world, 0, 62, &body);
     world.run_for(SOON);

@@ -97,6 +97,31 @@ fn join_and_die(world: &mut World) -> MemberId {
     }
 }
 
+/// All processes stand still, and their clocks go on: whoever wakes first must not end the others.
+#[test]
+fn a_machine_that_slept_takes_none_of_its_members_for_dead() {
+    for arrangement in BOTH {
+        let mut world = World::new(11, 3, arrangement);
+        let alice = log_on(&mut world, "alice");
+        let bob = log_on(&mut world, "bob");
+        let id = watch(&mut world, bob, alice);
+        let places = 0..world.processes();
+        places.clone().for_each(|place| world.pause(place));
+        world.run_for(Duration::from_mins(10));
+        for place in places {
+            world.resume(place);
+            world.run_for(Duration::from_millis(70));
+        }
+        world.run_for(Duration::from_secs(5));
+        publish(&mut world, alice, "awake");
+        let shown = world.phones[bob].shows(id);
+        assert_eq!(shown, Some((true, "awake".to_owned())), "{arrangement:?}");
+        let counters = world.hosts().find_map(|host| host.balancer());
+        assert_eq!(counters.expect("there is one").counters().lives_ended, 0);
+        assert_lawful(&mut world);
+    }
+}
+
 // R36
 #[test]
 fn a_drained_server_hands_its_clients_over_and_gets_no_new_ones() {

@@ -13,6 +13,7 @@ use crate::edge::Edge;
 use crate::flows::Flows;
 use crate::keys::{Keys, Parts};
 use crate::members::Life;
+use crate::refusals::{By, Refusals};
 use crate::takeover::Takeover;
 use crate::unanswered::Unanswered;
 use crate::waiting::{Arrival, Ask, Held, Queue, Waiting};
@@ -22,7 +23,8 @@ use crate::{Config, Counters, Outputs};
 /// answer back.
 ///
 /// It keeps no transactions (RFC 3261 §16.11): what a response needs is in the branch of our Via,
-/// and any balancer with the same key reads it, also one that started later.
+/// and any balancer with the same key reads it, also one that started later. It remembers only
+/// what a server's death would lose: requests without an answer, and which were refused.
 #[derive(Debug)]
 pub struct Balancer {
     pub(crate) config: Config,
@@ -34,6 +36,7 @@ pub struct Balancer {
     pub(crate) counters: Counters,
     pub(crate) waiting: Waiting,
     pub(crate) unanswered: Unanswered,
+    pub(crate) refusals: Refusals,
     pub(crate) takeover: Takeover,
     pub(crate) flows: Flows,
     /// Whether a request went to a server that has died since.
@@ -61,6 +64,7 @@ impl Balancer {
             cache: Cache::new(config.cache_max),
             waiting: Waiting::new(&config),
             unanswered: Unanswered::new(&config),
+            refusals: Refusals::new(config.refusals_max),
             takeover: Takeover::new(membership),
             flows: Flows::default(),
             has_orphans: false,
@@ -107,7 +111,7 @@ impl Balancer {
             }
             (Err(Refused::Full), _) => {
                 for held in &queue.requests {
-                    self.answer_held(held, Answer::Refused(Refusal::Unavailable), out);
+                    self.answer_held(now, held, Answer::Refused(Refusal::Unavailable), out);
                 }
             }
             (result, _) => {
@@ -160,11 +164,17 @@ impl Balancer {
         self.waiting.expire(now.moment, &mut refused, &mut asks);
         for held in refused {
             self.counters.waiting_expired += 1;
-            self.answer_held(&held, Answer::Refused(Refusal::Unavailable), out);
+            self.answer_held(now, &held, Answer::Refused(Refusal::Unavailable), out);
         }
         for ask in asks {
             self.ask(now, ask, out);
         }
+    }
+
+    /// How many bytes the requests take that wait for an assignment.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.waiting.held_bytes()
     }
 
     /// What it has counted.
@@ -221,6 +231,10 @@ impl Balancer {
                     onward,
                     kind: Kind::Forward,
                 };
+                if self.is_refused(now.moment, &client, arrival.branch) {
+                    self.counters.refused_again += 1;
+                    return self.refuse(flow, message, Refusal::Unavailable, out);
+                }
                 let Some((aor, assignment)) = self.known(&client) else {
                     return self.hold(now, client, arrival, message, out);
                 };
@@ -232,6 +246,18 @@ impl Balancer {
             }
             Err(refusal) => self.refuse(flow, message, refusal, out),
         }
+    }
+
+    /// Whether the request with that branch was refused before, by the balancer or by a server that
+    /// cannot say so again.
+    fn is_refused(&mut self, now: Moment, client: &Named, branch: Branch) -> bool {
+        let by = match self.refusals.find(now, branch.identity()) {
+            None => return false,
+            Some(By::Balancer) => return true,
+            Some(By::Server(by)) => by,
+        };
+        let known = self.known(client);
+        known.is_none_or(|(_, assignment)| assignment.server != by.member) || !self.is_alive(by)
     }
 
     fn refuse(&mut self, flow: Flow, message: &Message<'_>, refusal: Refusal, out: &mut Outputs) {
@@ -270,6 +296,7 @@ impl Balancer {
         // Asked before anything is copied: a flood costs no memory.
         if !self.waiting.has_room(&client, message.bytes().len()) {
             self.counters.waiting_refused += 1;
+            self.note_refused(now.moment, &arrival);
             return self.refuse(arrival.flow, message, Refusal::Unavailable, out);
         }
         match Held::copy(now.moment, arrival, message.bytes()) {
@@ -282,7 +309,7 @@ impl Balancer {
     pub(crate) fn wait(&mut self, now: Now, client: Named, held: Held, out: &mut Outputs) {
         if !self.waiting.has_room(&client, held.bytes.len()) {
             self.counters.waiting_refused += 1;
-            return self.answer_held(&held, Answer::Refused(Refusal::Unavailable), out);
+            return self.answer_held(now, &held, Answer::Refused(Refusal::Unavailable), out);
         }
         self.counters.held += 1;
         let is_moving = self.is_moving(&client);
@@ -351,7 +378,7 @@ impl Balancer {
                 _ if is_in_dialog(&held.message()) => Answer::Refused(Refusal::NoDialog),
                 _ => Answer::Refused(Refusal::NotReachable),
             };
-            self.answer_held(&held, answer, out);
+            self.answer_held(now, &held, answer, out);
         }
     }
 
@@ -374,7 +401,19 @@ impl Balancer {
         }
     }
 
-    fn answer_held(&mut self, held: &Held, answer: Answer, out: &mut Outputs) {
+    /// There was no room for a request, or no more time.
+    fn note_refused(&mut self, now: Moment, arrival: &Arrival) {
+        // Streams make no copies.
+        if !arrival.flow.protocol.is_reliable() {
+            let identity = arrival.branch.identity();
+            self.refusals.note(now, identity, By::Balancer);
+        }
+    }
+
+    fn answer_held(&mut self, now: Now, held: &Held, answer: Answer, out: &mut Outputs) {
+        if matches!(answer, Answer::Refused(Refusal::Unavailable)) {
+            self.note_refused(now.moment, &held.arrival);
+        }
         self.answer(held.arrival.flow, &held.message(), answer, out);
     }
 }

@@ -31,6 +31,8 @@ pub struct Config {
     pub unanswered_max: usize,
     /// The bytes those may hold together; one more is not remembered.
     pub unanswered_bytes_max: usize,
+    /// Refusals remembered for late copies of what was refused; at the bound the oldest goes.
+    pub refusals_max: usize,
     /// The least seconds of Retry-After in a 503 (RFC 3261 §20.33); at most three times that is
     /// told, so that those refused together do not come back together.
     pub retry_after_secs: u32,
@@ -82,6 +84,8 @@ impl Default for Config {
             unanswered_max: 16_384,
             // 16,384 requests of 2 KiB.
             unanswered_bytes_max: 32 << 20,
+            // In a storm some seconds of them, which is as late as a copy comes; 4 MiB.
+            refusals_max: 65_536,
             // Longer than a takeover, shorter than a phone's patience.
             retry_after_secs: 5,
         }

@@ -33,6 +33,8 @@ pub struct Counters {
     pub held: u64,
     /// Repeats of a waiting request, absorbed.
     pub repeats_absorbed: u64,
+    /// Copies of what was refused, refused as well: whoever refused it could not say so again.
+    pub refused_again: u64,
     /// Requests refused because too many wait.
     pub waiting_refused: u64,
     /// Requests that waited as long as they may.

@@ -13,6 +13,7 @@ use crate::branch::{Below, Branch, Origin};
 use crate::decision::{MAX_FORWARDS, Named, Onward};
 use crate::edge::DEFAULT_PORT;
 use crate::onward::write_record_route;
+use crate::refusals::By;
 use crate::waiting::{Arrival, Held};
 use crate::{Outputs, ToPhone};
 
@@ -31,7 +32,7 @@ impl Balancer {
     ) {
         match (message.start(), passage.kind) {
             (Start::Response { status, .. }, _) => {
-                self.on_server_response(now, status, &message, body, out);
+                self.on_server_response(now, server, status, &message, body, out);
             }
             (Start::Request { method, .. }, Kind::HandBack) => {
                 self.on_hand_back(now, server, passage, method, &message, body, out);
@@ -86,6 +87,7 @@ impl Balancer {
     fn on_server_response(
         &mut self,
         now: Now,
+        server: MemberId,
         status: u16,
         message: &Message<'_>,
         body: &Bytes,
@@ -102,6 +104,12 @@ impl Balancer {
         };
         if status >= 200 {
             self.unanswered.answered(branch.identity());
+        }
+        // What is wrong with a request itself is as wrong elsewhere.
+        if (500..600).contains(&status) && !flow.protocol.is_reliable() {
+            let life = self.life_of(server).map(|life| By::Server(life.membership));
+            let by = life.unwrap_or(By::Balancer);
+            self.refusals.note(now.moment, branch.identity(), by);
         }
         if self.edge.face(flow.listener).is_none() {
             self.counters.undeliverable += 1;

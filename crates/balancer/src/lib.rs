@@ -23,6 +23,7 @@ mod keys;
 mod members;
 mod onward;
 mod outputs;
+mod refusals;
 mod takeover;
 mod unanswered;
 mod waiting;

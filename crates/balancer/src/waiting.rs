@@ -119,6 +119,11 @@ impl Waiting {
         }
     }
 
+    /// How many bytes they take together.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
     /// Whether requests of `client` wait: the next one stands behind them.
     pub(crate) fn holds(&self, client: &Named) -> bool {
         !self.by_client.is_empty() && self.by_client.contains_key(client)

@@ -53,7 +53,12 @@ impl Room {
 
     /// Whether as much is taken as may be.
     pub(crate) fn is_full(&self) -> bool {
-        self.taken.load(Ordering::Relaxed) > self.max
+        self.taken() > self.max
+    }
+
+    /// How many bytes are taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
     }
 
     fn take(&self, bytes: usize) -> Share {

@@ -273,6 +273,10 @@ The configuration file has the flags' names as keys, and two that differ:
   silence_secs = 60                # a phone that says nothing for so long is asked
   grace_secs = 30                  # so long one that left or does not answer counts as there
 
+  [limits]                         # no flags
+  balancer_held_mib = 32           # requests that wait for the store, at the balancer
+  server_held_mib = 64             # and at each server; more are refused with 503
+
 SIGHUP reads the file again: domains, [expires] and log_level change at once, the rest needs a
 restart.
 
@@ -316,6 +320,8 @@ mod tests {
             "[flows]",
             "silence_secs",
             "grace_secs",
+            "[limits]",
+            "server_held_mib",
         ];
         let table: [(&str, &[&str]); 8] = [
             ("nlb", &["--config", "-v", "status", "SIGHUP", "[[server]]"]),

@@ -28,7 +28,8 @@ pub(crate) use self::listen::resolve;
 pub use self::listen::{Advertise, InvalidHostPort, InvalidListen, Listen, host_port};
 pub use self::oob::{InvalidOobAddress, OobAddress};
 pub use self::settings::{
-    Auth, ExpiresTable, FlowsTable, InvalidStore, LogFormat, LogLevel, Role, Settings, StorePath,
+    Auth, ExpiresTable, FlowsTable, InvalidStore, LimitsTable, LogFormat, LogLevel, Role, Settings,
+    StorePath,
 };
 
 /// What one process of a pool is and does.
@@ -54,6 +55,10 @@ pub struct Config {
     pub flow_grace: Duration,
     /// How long the machine of a phone over TCP may acknowledge nothing; 0 leaves it to the system.
     pub flow_silence: Duration,
+    /// Bytes of the requests that may wait at the balancer.
+    pub balancer_held_bytes: usize,
+    /// Bytes of the requests that may wait at each server.
+    pub server_held_bytes: usize,
     /// The event packages served.
     pub packages: Arc<Packages>,
 }
@@ -89,6 +94,7 @@ impl Config {
         check_domains(&settings.domains)?;
         check_listeners(&listen, settings.auth, &settings.domains)?;
         let flows = settings.flows.unwrap_or_default().check()?;
+        let limits = settings.limits.unwrap_or_default().check()?;
         Ok(Self {
             balancer,
             servers,
@@ -99,6 +105,8 @@ impl Config {
             expires: settings.expires.unwrap_or_default().check()?,
             flow_grace: Duration::from_secs(flows.grace_secs.into()),
             flow_silence: Duration::from_secs(flows.silence_secs.into()),
+            balancer_held_bytes: usize::from(limits.balancer_held_mib) << MIB_BITS,
+            server_held_bytes: usize::from(limits.server_held_mib) << MIB_BITS,
             packages: Arc::default(),
         })
     }
@@ -250,6 +258,8 @@ fn default_listeners() -> Vec<Listen> {
         .expect("both are listeners")
 }
 
+/// A MiB, as a shift.
+const MIB_BITS: u32 = 20;
 /// Three servers show what a pool does: one publishes, one is woken, one sleeps on.
 const SERVERS: u16 = 3;
 /// More servers in one loop only share its one core.

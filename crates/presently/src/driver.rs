@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use presently_balancer::Balancer;
 use presently_pool::MemberId;
 use presently_sip::{Moment, Now};
 use presently_store::Operation;
@@ -254,13 +255,16 @@ impl Pool {
             name: name(server.membership().member),
             clients: server.clients(),
             subscriptions: server.subscriptions(),
+            held_bytes: server.held_bytes(),
             counters: *server.counters(),
             links: *links,
         });
         let is_fresh =
             |(beat, at): &(u64, Moment)| *beat > 0 && now.moment.since(*at) <= BEAT_WITHIN;
+        let balancer = self.host.balancer();
         Snapshot {
-            balancer: self.host.balancer().map(|balancer| *balancer.counters()),
+            balancer: balancer.map(|balancer| *balancer.counters()),
+            balancer_held_bytes: balancer.map_or(0, Balancer::held_bytes),
             servers: servers.collect(),
             host: *self.host.counters(),
             operations_in_flight: self.host.in_flight(),

@@ -27,6 +27,8 @@ use crate::host;
 pub struct Snapshot {
     /// Its balancer, if it has one.
     pub balancer: Option<presently_balancer::Counters>,
+    /// Bytes of the requests that wait at it.
+    pub balancer_held_bytes: usize,
     /// Its servers.
     pub servers: Vec<ServerSnapshot>,
     /// The loop.
@@ -63,6 +65,8 @@ pub struct ServerSnapshot {
     pub clients: usize,
     /// Subscriptions held.
     pub subscriptions: usize,
+    /// Bytes of the requests that wait.
+    pub held_bytes: usize,
     /// The machine.
     pub counters: presently_presence::Counters,
     /// Its out-of-band links.
@@ -104,13 +108,18 @@ impl Collector for Snapshot {
             &server.counters
         })?;
         write_family(&mut encoder, OOB, servers, |server| &server.links)?;
-        let gauges: [Gauge; 2] = [
+        let gauges: [Gauge; 3] = [
             ("presence_clients", "Clients in memory", |server| {
                 server.clients
             }),
             ("presence_subscriptions", "Subscriptions held", |server| {
                 server.subscriptions
             }),
+            (
+                "presence_requests_held_bytes",
+                "Memory of requests that wait now",
+                |server| server.held_bytes,
+            ),
         ];
         for (name, help, read) in gauges {
             write_gauges(&mut encoder, name, help, servers, read)?;
@@ -176,6 +185,11 @@ fn write_gauge(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Result<()
     let present = present.filter(|member| member.state != MemberState::Left);
     let members = i64::try_from(present.count()).unwrap_or(i64::MAX);
     let gauges = [
+        (
+            "balancer_requests_held_bytes",
+            "Memory of requests that wait now for an assignment",
+            i64::try_from(now.balancer_held_bytes).unwrap_or(i64::MAX),
+        ),
         ("transport_connections", "Connections open", connections),
         ("pool_members", "Members that have not left", members),
         (

@@ -176,7 +176,7 @@ fn a_full_table_of_clients_is_said_at_once_and_a_fenced_balancer_says_so() {
     assert_eq!(play.phone(PHONE, register())[0].status(), 503);
     assert!(!play.fenced);
     play.mood = StoreMood::Refuses(Refused::Fenced);
-    assert!(play.phone(PHONE, register()).is_empty());
+    assert!(play.phone(PHONE, publish(2)).is_empty());
     assert!(play.fenced);
 }
 
@@ -214,7 +214,7 @@ fn each_bound_of_the_waiting_table_is_answered_503() {
         play.mood = StoreMood::Answers;
         assert_eq!(play.settle().len(), 4);
         play.mood = StoreMood::Silent;
-        assert_eq!(play.phone(PHONE, publish(5))[0].to_server().0, SERVER);
+        assert_eq!(play.phone(PHONE, publish(6))[0].to_server().0, SERVER);
     }
 }
 

@@ -6,7 +6,7 @@ use presently_store::{Operation, Outcome, Refused, Ticket};
 
 use super::play::{
     ALICE, OTHER, PHONE, Play, SECOND, SERVER, StoreMood, header, plain, publish, register,
-    request, server, stream,
+    request, response, server, stream,
 };
 
 /// The table of members with a server that stands still.
@@ -80,6 +80,68 @@ fn an_end_that_is_refused_as_fenced_says_so() {
     let ticket = until_end(&mut play);
     play.complete(ticket, Err(Refused::Fenced));
     assert!(play.fenced);
+}
+
+/// Its phone has been told that it was not done, and may have asked anew: a PUBLISH that is done
+/// after all would stand beside its next.
+#[test]
+fn a_copy_of_what_a_server_refused_is_not_done_by_the_next() {
+    let mut play = Play::new();
+    let refused = publish(1);
+    let repeat = |play: &mut Play| play.phone(PHONE, &refused).remove(0);
+    for status in ["503 Service Unavailable", "412 Conditional Request Failed"] {
+        let text = repeat(&mut play).to_server().2.to_owned();
+        play.server(SERVER, &plain(), &response(&text, status), b"");
+    }
+    assert_eq!(
+        repeat(&mut play).to_server().0,
+        SERVER,
+        "it knows its answer"
+    );
+    play.moved(ALICE, OTHER);
+    let alice = Aor::parse(ALICE).unwrap();
+    play.balancer
+        .handle_moved(&alice, OTHER, play.assigned[&alice].epoch);
+    let again = repeat(&mut play);
+    assert_eq!(again.status(), 503);
+    assert!(header(again.to_phone().1, "Retry-After").is_some());
+    assert_eq!(play.balancer.counters().refused_again, 1);
+    let next = play.phone(PHONE, publish(2)).remove(0);
+    assert_eq!(next.to_server().0, OTHER);
+    let text = next.to_server().2.to_owned();
+    play.server(
+        OTHER,
+        &plain(),
+        &response(&text, "412 Conditional Request Failed"),
+        b"",
+    );
+    play.moved(ALICE, SERVER);
+    play.balancer
+        .handle_moved(&alice, SERVER, play.assigned[&alice].epoch);
+    let judged = play.phone(PHONE, publish(2)).remove(0);
+    assert_eq!(
+        judged.to_server().0,
+        SERVER,
+        "what is wrong in itself stays so"
+    );
+    play.pass(SECOND * 32);
+    assert_eq!(
+        repeat(&mut play).to_server().0,
+        SERVER,
+        "no copy is so late"
+    );
+}
+
+/// The same for what the balancer refused itself: there may be room by then.
+#[test]
+fn a_copy_of_what_the_balancer_refused_is_not_done_when_there_is_room() {
+    let mut play = Play::new();
+    play.mood = StoreMood::Refuses(Refused::Full);
+    assert_eq!(play.phone(PHONE, publish(1))[0].status(), 503);
+    play.mood = StoreMood::Answers;
+    assert_eq!(play.phone(PHONE, publish(1))[0].status(), 503);
+    assert_eq!(play.phone(PHONE, publish(2))[0].to_server().0, SERVER);
+    assert_eq!(play.arrive(stream(), publish(1))[0].to_server().0, SERVER);
 }
 
 /// A server that comes back under its name may have lost its clients.

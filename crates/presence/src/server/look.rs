@@ -32,6 +32,12 @@ impl Server {
         self.notifier.len()
     }
 
+    /// How many bytes the requests take that wait, and those being written.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.room.taken()
+    }
+
     /// Which life this is.
     #[must_use]
     pub fn membership(&self) -> Membership {

@@ -70,7 +70,9 @@ pub(crate) fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, Fi
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Auth, ExpiresTable, FlowsTable, LogFormat, LogLevel, Role, StorePath};
+    use super::super::{
+        Auth, ExpiresTable, FlowsTable, LimitsTable, LogFormat, LogLevel, Role, StorePath,
+    };
     use super::*;
 
     #[test]
@@ -94,6 +96,8 @@ mod tests {
             [flows]
             grace_secs = 10
             silence_secs = 40
+            [limits]
+            server_held_mib = 16
         "#;
         let expected = Settings {
             listen: vec![
@@ -121,6 +125,10 @@ mod tests {
             flows: Some(FlowsTable {
                 grace_secs: 10,
                 silence_secs: 40,
+            }),
+            limits: Some(LimitsTable {
+                balancer_held_mib: 32,
+                server_held_mib: 16,
             }),
         };
         assert_eq!(parse::<Settings>("f", text).unwrap(), expected);

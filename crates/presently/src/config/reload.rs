@@ -21,6 +21,7 @@ impl Settings {
             ("weight", one.weight != other.weight),
             ("log", one.log != other.log),
             ("flows", one.flows != other.flows),
+            ("limits", one.limits != other.limits),
         ];
         let changed = differs.into_iter().filter(|(_, differs)| *differs);
         changed.map(|(key, _)| key).collect()
@@ -41,6 +42,7 @@ struct Started<'a> {
     weight: u32,
     log: super::LogFormat,
     flows: super::FlowsTable,
+    limits: super::LimitsTable,
 }
 
 impl<'a> Started<'a> {
@@ -62,6 +64,7 @@ impl<'a> Started<'a> {
             log_level: _,
             expires: _,
             flows,
+            limits,
         } = settings;
         Self {
             listen: match listen.as_slice() {
@@ -79,6 +82,7 @@ impl<'a> Started<'a> {
             weight: weight.unwrap_or(1),
             log: log.unwrap_or_default(),
             flows: flows.unwrap_or_default(),
+            limits: limits.unwrap_or_default(),
         }
     }
 }

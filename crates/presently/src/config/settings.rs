@@ -75,6 +75,9 @@ pub struct Settings {
     /// The table `[flows]` of the file; there are no flags for it.
     #[arg(skip)]
     pub flows: Option<FlowsTable>,
+    /// The table `[limits]` of the file; there are no flags for it.
+    #[arg(skip)]
+    pub limits: Option<LimitsTable>,
 }
 
 impl Settings {
@@ -102,6 +105,7 @@ impl Settings {
             log_level: self.log_level.or(below.log_level),
             expires: self.expires.or(below.expires),
             flows: self.flows.or(below.flows),
+            limits: self.limits.or(below.limits),
         }
     }
 }
@@ -239,6 +243,33 @@ impl FlowsTable {
         // The system asks in whole seconds, three times in the half of it.
         let is_sound = self.silence_secs == 0 || (6..=7200).contains(&self.silence_secs);
         is_sound.then_some(self).ok_or(ConfigError::Flows)
+    }
+}
+
+/// The table `[limits]`: the memory that requests may take while they wait for the store.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsTable {
+    /// Those at the balancer; what comes above them is refused with 503.
+    pub balancer_held_mib: u16,
+    /// Those at each server.
+    pub server_held_mib: u16,
+}
+
+impl Default for LimitsTable {
+    fn default() -> Self {
+        // As an embedded balancer and server have it.
+        Self {
+            balancer_held_mib: 32,
+            server_held_mib: 64,
+        }
+    }
+}
+
+impl LimitsTable {
+    pub(super) fn check(self) -> Result<Self, ConfigError> {
+        let is_sound = self.balancer_held_mib > 0 && self.server_held_mib > 0;
+        is_sound.then_some(self).ok_or(ConfigError::Limits)
     }
 }
 

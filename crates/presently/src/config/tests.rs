@@ -143,6 +143,16 @@ fn what_does_not_fit_together_is_refused() {
             },
             "flows: silence_secs must be 0, or 6 to 7200",
         ),
+        (
+            Settings {
+                limits: Some(LimitsTable {
+                    server_held_mib: 0,
+                    ..LimitsTable::default()
+                }),
+                ..Settings::default()
+            },
+            "limits: balancer_held_mib and server_held_mib must be 1 to 65535",
+        ),
     ];
     for (settings, expected) in table {
         let error = Config::new(settings).unwrap_err().to_string();
@@ -176,6 +186,20 @@ fn a_domain_that_no_address_can_be_of_is_refused() {
         let refused = Config::new(settings).err();
         assert_eq!(refused, (!is_taken).then_some(expected), "{domain}");
     }
+}
+
+#[test]
+fn what_may_wait_is_as_much_as_the_file_says_and_else_as_the_machines_have_it() {
+    let limits = |text: &str| {
+        let settings = parse::<Settings>("f", text).unwrap();
+        let config = Config::new(settings).unwrap();
+        (config.balancer_held_bytes, config.server_held_bytes)
+    };
+    let balancer = presently_balancer::Config::default().waiting_bytes_max;
+    let server = presently_presence::Config::new("s", std::sync::Arc::default()).held_bytes_max;
+    assert_eq!(limits(""), (balancer, server));
+    let said = "[limits]\nbalancer_held_mib = 1\nserver_held_mib = 4096";
+    assert_eq!(limits(said), (1 << 20, 4 << 30));
 }
 
 #[test]

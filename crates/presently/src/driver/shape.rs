@@ -99,6 +99,7 @@ impl Shape {
             listeners: self.listeners.clone(),
             allow_events: names.join(", ").into(),
             accept: types.join(", ").into(),
+            waiting_bytes_max: self.config.balancer_held_bytes,
             ..presently_balancer::Config::default()
         };
         Balancer::new(config, life, MacKey::new(key), clock.now())
@@ -111,6 +112,7 @@ impl Shape {
         config.expires = self.expires;
         config.flow_grace = self.config.flow_grace;
         config.flow_silence = self.config.flow_silence;
+        config.held_bytes_max = self.config.server_held_bytes;
         let secrets = Secrets {
             pool: key,
             seed: rand::random(),

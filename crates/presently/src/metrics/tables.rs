@@ -217,6 +217,11 @@ pub(super) const BALANCER: &[Metric<presently_balancer::Counters>] = &[
         |it| it.held,
     ),
     (
+        "balancer_requests_refused_again",
+        "Copies of refused requests, refused as well",
+        |it| it.refused_again,
+    ),
+    (
         "balancer_requests_expired",
         "Requests that waited too long",
         |it| it.waiting_expired,
