@@ -136,7 +136,7 @@ async function play() {
   });
   await pause(1_500);
   await click("off");
-  await step("Reestablish");
+  await step("asked to come back");
   await click("on");
   const uuid = (await logged("the phone was sent UUID=")).match(/UUID=(\S+)/)[1];
   await logged("resumed on " + server);

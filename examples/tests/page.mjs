@@ -96,7 +96,7 @@ const server = lines[first - 1].slice("a slot on ".length);
 element("busy").checked = true;
 await step("the user is open");
 element("off").onclick();
-await step("Reestablish");
+await step("asked to come back");
 element("on").onclick();
 const told = await until("the phone was sent UUID=", first);
 await until("resumed on " + server, told);
