@@ -19,7 +19,7 @@ fn the_story_is_told_to_its_end() {
         "alice  is greeted by a",
         "admitted     path",
         "after the presence server knew",
-        "released     Left",
+        "released     the user left",
         "the pool keeps nothing of hers",
         "his phone was sent UUID=",
         "resumed",
