@@ -147,15 +147,15 @@ mod tests {
             ("servers = \n", "f:1: "),
             (
                 "\nservers = 70000\n",
-                "f:2: servers must be a whole number from 0 to 65535",
+                "f:2: servers must be a whole number from 0 to 65535, not 70000",
             ),
             (
                 "servers = \"three\"\n",
-                "f:1: servers must be a whole number from 0 to 65535",
+                "f:1: servers must be a whole number from 0 to 65535, not \"three\"",
             ),
             (
                 "[expires]\nmin_secs = -1\n",
-                "f:2: min_secs must be a whole number from 0 to 4294967295",
+                "f:2: min_secs must be a whole number from 0 to 4294967295, not -1",
             ),
             ("name = 3\n", "f:1: name must be a text in quotes"),
             ("domains = 3\n", "f:1: domains must be a list in brackets"),

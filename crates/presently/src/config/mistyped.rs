@@ -5,12 +5,19 @@
 pub(super) fn in_words(message: &str, text: &str, start: usize) -> Option<String> {
     let is_of_kind =
         message.starts_with("invalid type: ") || message.starts_with("invalid value: ");
-    let (_, kind) = message.rsplit_once(", expected ").filter(|_| is_of_kind)?;
+    let (given, kind) = message.rsplit_once(", expected ").filter(|_| is_of_kind)?;
     let wanted = wanted(kind)?;
-    Some(match key_before(text.get(..start)?) {
-        Some(key) => format!("{key} must be {wanted}"),
-        None => format!("this must be {wanted}"),
+    let key = key_before(text.get(..start)?).unwrap_or("this");
+    Some(match value_in(given) {
+        Some(value) => format!("{key} must be {wanted}, not {value}"),
+        None => format!("{key} must be {wanted}"),
     })
+}
+
+/// The value as it was written, where the reader repeats it: behind its kind, in quotes of its own.
+fn value_in(given: &str) -> Option<&str> {
+    let value = given.get(given.find(['"', '`'])?..)?;
+    Some(value.trim_matches('`'))
 }
 
 fn wanted(kind: &str) -> Option<String> {

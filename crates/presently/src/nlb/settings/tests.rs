@@ -144,7 +144,7 @@ fn a_mistake_is_named_with_its_line() {
         ),
         (
             "by_address = \"yes\"\n",
-            "f:3: by_address must be true or false",
+            "f:3: by_address must be true or false, not \"yes\"",
         ),
         (
             "[[server]]\nslots = 1.5\n",
