@@ -122,6 +122,8 @@ fn a_user_who_was_using_is_sent_the_uuid_and_resumes() {
     nlb.until_steps("bob", &["baseline"]);
     assert!(guest.echo());
     town.log_off(bob);
+    // Who is back sooner than the nlb is told has never been away.
+    nlb.until_steps("bob", &["decided", "messaged"]);
     town.phone(bob).register(600);
     town.publish(bob, true, "back");
     let said = |event: &Event| match event {
