@@ -2,7 +2,7 @@
 //! there (OPTIONS, RFC 3261 §11).
 //!
 //! ```text
-//!               nothing heard for `silence`             anything is heard
+//!           it is new, or silent for long            anything is heard
 //!   (heard) ──────────────────────────────► asked ──────────────────────► (heard)
 //!                                             │ nothing for `grace`
 //!                                             ├─ it has answered before, and its balancer has
@@ -38,12 +38,23 @@ pub(crate) struct Registered {
     /// The slots of their actors.
     pub(crate) actors: BTreeSet<usize>,
     /// How long it may be silent until it is asked.
-    silence: Duration,
+    silence: Silence,
     heard: Moment,
-    /// Whether it has ever answered a question.
+    /// Whether a question was ever put.
+    is_asked: bool,
+    /// Whether it has ever answered one.
     answers: bool,
     pub(crate) question: Option<Question>,
     pub(crate) timer: Option<TimerId>,
+}
+
+/// How long a flow may be silent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Silence {
+    /// Until its first question, which shows whether it answers at all.
+    pub(crate) first: Duration,
+    /// Until each later one.
+    pub(crate) later: Duration,
 }
 
 /// What was asked and is not answered.
@@ -77,7 +88,7 @@ impl Asking {
         &mut self,
         now: Moment,
         (flow, actor): (FlowToken, usize),
-        silence: impl FnOnce() -> Duration,
+        silence: impl FnOnce() -> Silence,
     ) -> Option<usize> {
         let known = self.by_flow.get(&flow);
         if let Some(known) = known.and_then(|place| self.flows.get_mut(*place)) {
@@ -89,6 +100,7 @@ impl Asking {
             actors: BTreeSet::from([actor]),
             silence: silence(),
             heard: now,
+            is_asked: false,
             answers: false,
             question: None,
             timer: None,
@@ -168,6 +180,7 @@ impl Registered {
     /// Takes what is asked at `now`; one that goes on from another began when that did.
     pub(crate) fn ask(&mut self, now: Moment, key: u32, text: Vec<u8>) {
         let since = self.question.as_ref().map_or(now, |asked| asked.since);
+        self.is_asked = true;
         self.question = Some(Question {
             since,
             key,
@@ -179,16 +192,25 @@ impl Registered {
     /// When there is a duty next.
     pub(crate) fn due(&self, grace: Duration) -> Moment {
         let Some(question) = &self.question else {
-            return self.heard.after(self.silence);
+            return self.heard.after(self.patience());
         };
         let end = question.since.after(grace);
         let repeat = question.transaction.poll_timeout();
         repeat.map_or(end, |repeat| repeat.min(end))
     }
 
+    fn patience(&self) -> Duration {
+        if self.is_asked {
+            self.silence.later
+        } else {
+            self.silence.first
+        }
+    }
+
     fn duty(&mut self, now: Moment, grace: Duration, brought: Option<Moment>) -> Duty {
+        let patience = self.patience();
         let Some(question) = &mut self.question else {
-            let is_silent = now.since(self.heard) >= self.silence;
+            let is_silent = now.since(self.heard) >= patience;
             return if is_silent { Duty::Ask } else { Duty::Wait };
         };
         if now.since(question.since) < grace {

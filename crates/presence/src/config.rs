@@ -61,7 +61,7 @@ pub struct Config {
     /// as there; 0 waits until its binding expires.
     pub flow_grace: Duration,
     /// A phone of which nothing was heard for so long is asked whether it is there; 0 asks none.
-    pub flow_silence: Duration,
+    pub ask_after: Duration,
 }
 
 impl Config {
@@ -84,7 +84,9 @@ impl Config {
             notify_min_interval: Duration::ZERO,
             // Longer than a phone needs to change from one network to another.
             flow_grace: Duration::from_secs(30),
-            flow_silence: Duration::from_mins(1),
+            // One that does not answer is closed until it registers again: that is for an operator
+            // to choose.
+            ask_after: Duration::ZERO,
         }
     }
 }

@@ -270,8 +270,9 @@ The configuration file has the flags' names as keys, and two that differ:
   jitter_percent = 10              # a first grant is up to so much shorter
 
   [flows]                          # no flags
-  silence_secs = 60                # a phone that says nothing for so long is asked
-  grace_secs = 30                  # so long one that left or does not answer counts as there
+  grace_secs = 30                  # so long a phone that hung up or answers no more counts as there
+  silence_secs = 60                # a connection that acknowledges nothing for so long is closed
+  ask_secs = 0                     # a phone that says nothing for so long is asked (OPTIONS)
 
   [limits]                         # no flags
   balancer_held_mib = 32           # requests that wait for the store, at the balancer
@@ -318,8 +319,9 @@ mod tests {
             "max_secs",
             "jitter_percent",
             "[flows]",
-            "silence_secs",
             "grace_secs",
+            "silence_secs",
+            "ask_secs",
             "[limits]",
             "server_held_mib",
         ];

@@ -55,6 +55,8 @@ pub struct Config {
     pub flow_grace: Duration,
     /// How long the machine of a phone over TCP may acknowledge nothing; 0 leaves it to the system.
     pub flow_silence: Duration,
+    /// After how much silence a phone is asked whether it is there; 0 asks none.
+    pub ask_after: Duration,
     /// Bytes of the requests that may wait at the balancer.
     pub balancer_held_bytes: usize,
     /// Bytes of the requests that may wait at each server.
@@ -105,6 +107,7 @@ impl Config {
             expires: settings.expires.unwrap_or_default().check()?,
             flow_grace: Duration::from_secs(flows.grace_secs.into()),
             flow_silence: Duration::from_secs(flows.silence_secs.into()),
+            ask_after: Duration::from_secs(flows.ask_secs.into()),
             balancer_held_bytes: usize::from(limits.balancer_held_mib) << MIB_BITS,
             server_held_bytes: usize::from(limits.server_held_mib) << MIB_BITS,
             packages: Arc::default(),

@@ -292,7 +292,8 @@ impl World {
                     self.ledger.names.insert(seat.name.clone(), life.member);
                     let secrets = Secrets { pool: key, seed };
                     let packages = Arc::new(Packages::default());
-                    let config = presently_presence::Config::new(&seat.name, packages);
+                    let mut config = presently_presence::Config::new(&seat.name, packages);
+                    config.ask_after = Duration::from_mins(1);
                     host.add_server(Server::new(now, life, config, &secrets), key);
                 }
             }

@@ -5,7 +5,10 @@ use presently_sip::{Flow, Protocol};
 
 use super::*;
 
-const SILENCE: Duration = Duration::from_mins(1);
+const SILENCE: Silence = Silence {
+    first: Duration::from_secs(5),
+    later: Duration::from_mins(1),
+};
 const GRACE: Duration = Duration::from_secs(30);
 const BALANCER: MemberId = MemberId(1);
 
@@ -80,31 +83,29 @@ impl Play {
 #[test]
 fn one_that_answered_once_and_then_no_more_is_gone_after_its_silence_and_the_grace() {
     let mut play = Play::over(Protocol::Udp);
-    play.run_until(60);
-    assert_eq!(play.done, [(600, Duty::Ask)]);
+    play.run_until(5);
+    assert_eq!(play.done, [(50, Duty::Ask)]);
     assert!(play.answer());
     assert!(!play.answer(), "a repeat of the answer");
-    play.run_until(121);
+    play.run_until(66);
     play.another_speaks();
     play.run_until(200);
-    let repeats = [
-        1_205, 1_215, 1_235, 1_275, 1_315, 1_355, 1_395, 1_435, 1_475,
-    ];
-    let mut expected = vec![(600, Duty::Ask), (1_200, Duty::Ask)];
+    let repeats = [655, 665, 685, 725, 765, 805, 845, 885, 925];
+    let mut expected = vec![(50, Duty::Ask), (650, Duty::Ask)];
     expected.extend(repeats.map(|at| (at, Duty::Repeat)));
-    expected.push((1_500, Duty::End));
+    expected.push((950, Duty::End));
     assert_eq!(play.done, expected);
 }
 
 #[test]
 fn over_a_stream_it_is_asked_once() {
     let mut play = Play::over(Protocol::Tcp);
-    play.run_until(60);
+    play.run_until(5);
     play.answer();
-    play.run_until(121);
+    play.run_until(66);
     play.another_speaks();
     play.run_until(200);
-    let expected = [(600, Duty::Ask), (1_200, Duty::Ask), (1_500, Duty::End)];
+    let expected = [(50, Duty::Ask), (650, Duty::Ask), (950, Duty::End)];
     assert_eq!(play.done, expected);
 }
 
@@ -121,7 +122,7 @@ fn one_that_never_answered_is_left_alone() {
 #[test]
 fn a_balancer_that_brings_nobodys_word_ends_nobody() {
     let mut play = Play::over(Protocol::Udp);
-    play.run_until(60);
+    play.run_until(5);
     play.answer();
     play.another_speaks();
     play.run_until(3_600);
@@ -136,25 +137,25 @@ fn a_balancer_that_brings_nobodys_word_ends_nobody() {
 #[test]
 fn any_request_of_it_puts_the_question_off() {
     let mut play = Play::over(Protocol::Udp);
-    play.run_until(60);
+    play.run_until(5);
     play.answer();
-    for secs in [100, 145, 203, 260, 315] {
+    for secs in [50, 100, 145, 203, 260, 315] {
         play.run_until(secs);
         play.asking.hear(play.now, &flow(5060, Protocol::Udp));
         play.another_speaks();
     }
-    assert_eq!(play.done, [(600, Duty::Ask)]);
+    assert_eq!(play.done, [(50, Duty::Ask)]);
 }
 
 #[test]
 fn an_answer_within_the_grace_is_in_time() {
     let mut play = Play::over(Protocol::Udp);
-    play.run_until(60);
+    play.run_until(5);
     play.answer();
-    play.run_until(149);
+    play.run_until(94);
     play.another_speaks();
     assert!(play.answer());
-    play.run_until(208);
+    play.run_until(153);
     assert!(!play.has(Duty::End));
 }
 

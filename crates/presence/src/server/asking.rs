@@ -8,7 +8,7 @@ use presently_store::Binding;
 
 use super::{Server, TRY_AGAIN, Timer};
 use crate::actor::State;
-use crate::asking::Duty;
+use crate::asking::{Duty, Silence};
 use crate::branch::{Branch, Purpose};
 use crate::events;
 use crate::{Config, Outputs, ToBalancer};
@@ -44,18 +44,22 @@ impl Server {
 
     fn enter_flow(&mut self, now: Moment, slot: usize, flow: FlowToken) {
         let Config {
-            flow_silence,
+            ask_after,
             flow_grace,
             ..
         } = self.config;
-        if flow_silence.is_zero() || flow_grace.is_zero() {
+        if ask_after.is_zero() || flow_grace.is_zero() {
             return;
         }
         let random = &mut self.random;
         let silence = || {
-            // A quarter less at the most: phones that came together are not asked together.
-            let less = u32::try_from(random.next_u64() % 26).unwrap_or_default();
-            flow_silence * (100 - less) / 100
+            // A quarter of it is drawn: phones that came together are not asked together.
+            let drawn = u32::try_from(random.next_u64() % 1_024).unwrap_or_default();
+            let first = ask_after * drawn / 4_096;
+            Silence {
+                first,
+                later: ask_after.saturating_sub(first),
+            }
         };
         if let Some(place) = self.asking.enter(now, (flow, slot), silence) {
             self.expect_silence(place);

@@ -26,7 +26,7 @@ pub enum ConfigError {
     )]
     Expires,
     /// The bound is out of range.
-    #[error("flows: silence_secs must be 0, or 6 to 7200")]
+    #[error("flows: silence_secs and ask_secs must be 0, or 6 to 7200")]
     Flows,
     /// A bound of 0 would refuse everything.
     #[error("limits: balancer_held_mib and server_held_mib must be 1 to 65535")]

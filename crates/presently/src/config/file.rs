@@ -96,6 +96,7 @@ mod tests {
             [flows]
             grace_secs = 10
             silence_secs = 40
+            ask_secs = 20
             [limits]
             server_held_mib = 16
         "#;
@@ -125,6 +126,7 @@ mod tests {
             flows: Some(FlowsTable {
                 grace_secs: 10,
                 silence_secs: 40,
+                ask_secs: 20,
             }),
             limits: Some(LimitsTable {
                 balancer_held_mib: 32,

@@ -222,10 +222,12 @@ impl TryFrom<String> for StorePath {
 pub struct FlowsTable {
     /// How long it counts as there; 0 waits until its binding expires.
     pub grace_secs: u32,
-    /// A connection whose machine acknowledges nothing for so long is closed, and a phone that says
-    /// nothing for so long is asked whether it is there; 0 leaves the one to the system, which
-    /// takes hours, and the other to the binding's expiry.
+    /// A phone over TCP whose machine acknowledges nothing for so long is taken for gone; 0 leaves
+    /// that to the system, which takes hours.
     pub silence_secs: u32,
+    /// A phone that says nothing for so long is asked whether it is there; 0 asks none, and waits
+    /// until its binding expires.
+    pub ask_secs: u32,
 }
 
 impl Default for FlowsTable {
@@ -234,6 +236,7 @@ impl Default for FlowsTable {
         Self {
             grace_secs: 30,
             silence_secs: 60,
+            ask_secs: 0,
         }
     }
 }
@@ -241,7 +244,10 @@ impl Default for FlowsTable {
 impl FlowsTable {
     pub(super) fn check(self) -> Result<Self, ConfigError> {
         // The system asks in whole seconds, three times in the half of it.
-        let is_sound = self.silence_secs == 0 || (6..=7200).contains(&self.silence_secs);
+        let bounds = [self.silence_secs, self.ask_secs];
+        let is_sound = bounds
+            .iter()
+            .all(|secs| *secs == 0 || (6..=7200).contains(secs));
         is_sound.then_some(self).ok_or(ConfigError::Flows)
     }
 }

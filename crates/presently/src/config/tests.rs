@@ -58,6 +58,17 @@ fn flags_win_over_the_file() {
     assert_eq!(both.domains, ["file.example"]);
 }
 
+fn with_flows(silence_secs: u32, ask_secs: u32) -> Settings {
+    Settings {
+        flows: Some(FlowsTable {
+            silence_secs,
+            ask_secs,
+            ..FlowsTable::default()
+        }),
+        ..Settings::default()
+    }
+}
+
 #[test]
 fn what_does_not_fit_together_is_refused() {
     let named = |role| Settings {
@@ -134,14 +145,12 @@ fn what_does_not_fit_together_is_refused() {
             "expires: 1 <= min_secs <= default_secs <= max_secs and jitter_percent <= 50 must hold",
         ),
         (
-            Settings {
-                flows: Some(FlowsTable {
-                    silence_secs: 5,
-                    ..FlowsTable::default()
-                }),
-                ..Settings::default()
-            },
-            "flows: silence_secs must be 0, or 6 to 7200",
+            with_flows(5, 0),
+            "flows: silence_secs and ask_secs must be 0, or 6 to 7200",
+        ),
+        (
+            with_flows(60, 7_201),
+            "flows: silence_secs and ask_secs must be 0, or 6 to 7200",
         ),
         (
             Settings {

@@ -111,7 +111,7 @@ impl Shape {
         config.own_ports = Arc::clone(&self.own_ports);
         config.expires = self.expires;
         config.flow_grace = self.config.flow_grace;
-        config.flow_silence = self.config.flow_silence;
+        config.ask_after = self.config.ask_after;
         config.held_bytes_max = self.config.server_held_bytes;
         let secrets = Secrets {
             pool: key,

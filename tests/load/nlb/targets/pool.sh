@@ -7,9 +7,9 @@ up() { # PORT: waits for the admin port to say that its process is ready
   for _ in $(seq 100); do curl -fs -o /dev/null "http://127.0.0.1:$1/readyz" && return; sleep 0.1; done
   cat "$WORK"/*.log >&2; kill $pool; exit 1
 }
-silence=60; patience=30
+silence=60; patience=30; ask=0
 case $PROFILE in
-  *+*+*) patience=${PROFILE##*+}; PROFILE=${PROFILE%+*}; silence=${PROFILE##*+}; PROFILE=${PROFILE%+*};;
+  *+*+*) patience=${PROFILE##*+}; PROFILE=${PROFILE%+*}; silence=${PROFILE##*+}; PROFILE=${PROFILE%+*}; ask=$silence;;
 esac
 case $PROFILE in
   */*) grace=${PROFILE#*/}; PROFILE=${PROFILE%/*};;
@@ -34,6 +34,7 @@ jitter_percent = 0
 [flows]
 grace_secs = $(whole "$patience")
 silence_secs = $(awk "BEGIN{v=int($silence/$SCALE+0.5); print (v<6?6:v)}")
+ask_secs = $ask
 C
 "$PRESENTLY" serve --config "$WORK/pool.toml" > "$WORK/pool.log" 2>&1 &
 pool=$!
