@@ -130,11 +130,10 @@ async function play() {
 
   // She uses the application while her phone is away for a moment.
   await click("busy");
-  await until("eve open again", async () => {
-    const { sessions } = await (await fetch(`http://${admin}/sessions?user=eve`)).json();
-    return sessions.some(it => it.presence === "open");
-  });
-  await pause(1_500);
+  const eve = async () => (await (await fetch(`http://${admin}/sessions?user=eve`)).json()).sessions[0];
+  await until("eve open again", async () => (await eve())?.presence === "open");
+  const said = (await eve()).from_user_bytes;
+  await until("eve using", async () => (await eve()).from_user_bytes > said);
   await click("off");
   await step("asked to come back");
   await click("on");

@@ -126,28 +126,25 @@ fn a_phone_that_falls_silent_is_asked_and_offline_when_it_does_not_answer() {
     }
 }
 
-#[test]
-fn a_phone_that_is_out_of_reach_for_less_than_the_grace_was_never_gone() {
+/// When every `nth` phone reaches nobody for so long, bob is told nothing of it, nor afterwards.
+fn assert_never_gone(nth: usize, lasts: Duration) {
     for arrangement in BOTH {
-        let lasts = Duration::from_secs(28);
-        let (mut world, bob, watch) = silent(arrangement, 2, lasts);
+        let (mut world, bob, watch) = silent(arrangement, nth, lasts);
         let told = world.phones[bob].notified().count();
-        world.run_for(Duration::from_mins(5));
+        world.run_for(lasts + Duration::from_mins(5));
         assert!(is_online(&world, bob, watch), "{arrangement:?}");
         assert_eq!(world.phones[bob].notified().count(), told);
     }
 }
 
 #[test]
+fn a_phone_that_is_out_of_reach_for_less_than_the_grace_was_never_gone() {
+    assert_never_gone(2, Duration::from_secs(28));
+}
+
+#[test]
 fn when_no_phone_answers_the_network_is_blamed_and_no_phone() {
-    for arrangement in BOTH {
-        let lasts = Duration::from_mins(20);
-        let (mut world, bob, watch) = silent(arrangement, 1, lasts);
-        let told = world.phones[bob].notified().count();
-        world.run_for(Duration::from_mins(25));
-        assert!(is_online(&world, bob, watch), "{arrangement:?}");
-        assert_eq!(world.phones[bob].notified().count(), told);
-    }
+    assert_never_gone(1, Duration::from_mins(20));
 }
 
 #[test]

@@ -123,6 +123,10 @@ impl Asking {
 
     /// A request came over `flow`.
     pub(crate) fn hear(&mut self, now: Moment, flow: &FlowToken) {
+        // Where nobody is asked a request costs no look.
+        if self.flows.is_empty() {
+            return;
+        }
         self.bring(now, flow.balancer);
         let place = self.by_flow.get(flow);
         if let Some(known) = place.and_then(|place| self.flows.get_mut(*place)) {

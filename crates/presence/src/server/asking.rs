@@ -114,6 +114,8 @@ impl Server {
             Some((&actor.aor, over.next()?))
         });
         let Some((aor, binding)) = users.next() else {
+            // Nobody to ask: not before the next silence.
+            known.hear(now);
             return;
         };
         let branch = Branch {
