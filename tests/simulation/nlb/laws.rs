@@ -425,11 +425,12 @@ impl Laws {
         }
     }
 
-    fn count(&mut self, what: &'static str) {
+    pub(super) fn count(&mut self, what: &'static str) {
         *self.counts.entry(what).or_default() += 1;
     }
 
-    fn broken(&mut self, user: &Aor, defect: &str) {
+    /// Notes a defect, and what has happened to the user lately.
+    pub(super) fn broken(&mut self, user: &Aor, defect: &str) {
         let of_user = |line: &&String| line.contains(user.as_str()) || line.contains("nlb1@");
         let lately: Vec<&String> = self.lately.iter().filter(of_user).collect();
         let shown = lately.iter().rev().take(SHOWN_MAX).rev();

@@ -23,7 +23,7 @@ pub(super) struct Script {
     shape: &'static [&'static [Role]],
     plan: Plan,
     records: Records,
-    is_on_time: bool,
+    pub(super) is_on_time: bool,
     /// When a nlb that was killed begins again.
     begins_at: Option<Moment>,
     /// When phones say again what a pool has forgotten.
