@@ -33,7 +33,9 @@ impl Play {
     fn over(protocol: Protocol) -> Self {
         let mut asking = Asking::default();
         let own = flow(5060, protocol);
-        let place = asking.enter(Moment(0), (own, 0), || SILENCE).unwrap();
+        let place = asking
+            .enter(Moment(0), (own, false), 0, || SILENCE)
+            .unwrap();
         Self {
             asking,
             now: Moment(0),
@@ -49,7 +51,7 @@ impl Play {
         loop {
             let known = self.asking.get_mut(self.place).unwrap();
             let due = known.due(GRACE);
-            if due > end || matches!(self.done.last(), Some((_, Duty::End))) {
+            if due > end || matches!(self.done.last(), Some((_, Duty::Hide))) {
                 self.now = end;
                 return;
             }
@@ -93,7 +95,7 @@ fn one_that_answered_once_and_then_no_more_is_gone_after_its_silence_and_the_gra
     let repeats = [655, 665, 685, 725, 765, 805, 845, 885, 925];
     let mut expected = vec![(50, Duty::Ask), (650, Duty::Ask)];
     expected.extend(repeats.map(|at| (at, Duty::Repeat)));
-    expected.push((950, Duty::End));
+    expected.push((950, Duty::Hide));
     assert_eq!(play.done, expected);
 }
 
@@ -105,7 +107,7 @@ fn over_a_stream_it_is_asked_once() {
     play.run_until(66);
     play.another_speaks();
     play.run_until(200);
-    let expected = [(50, Duty::Ask), (650, Duty::Ask), (950, Duty::End)];
+    let expected = [(50, Duty::Ask), (650, Duty::Ask), (950, Duty::Hide)];
     assert_eq!(play.done, expected);
 }
 
@@ -116,7 +118,7 @@ fn one_that_never_answered_is_left_alone() {
         play.run_until(10 * step + 5);
         play.another_speaks();
     }
-    assert!(play.has(Duty::Repeat) && !play.has(Duty::End));
+    assert!(play.has(Duty::Repeat) && !play.has(Duty::Hide));
 }
 
 #[test]
@@ -126,12 +128,12 @@ fn a_balancer_that_brings_nobodys_word_ends_nobody() {
     play.answer();
     play.another_speaks();
     play.run_until(3_600);
-    assert!(!play.has(Duty::End));
+    assert!(!play.has(Duty::Hide));
     play.asking.hear(play.now, &flow(5060, Protocol::Udp));
     play.run_until(3_661);
     play.another_speaks();
     play.run_until(3_700);
-    assert!(play.has(Duty::End), "its word counts again");
+    assert!(play.has(Duty::Hide), "its word counts again");
 }
 
 #[test]
@@ -156,18 +158,28 @@ fn an_answer_within_the_grace_is_in_time() {
     play.another_speaks();
     assert!(play.answer());
     play.run_until(153);
-    assert!(!play.has(Duty::End));
+    assert!(!play.has(Duty::Hide));
 }
 
 #[test]
 fn a_flow_is_known_as_long_as_anybody_is_registered_over_it() {
     let mut asking = Asking::default();
     let shared = flow(5060, Protocol::Tcp);
-    let place = asking.enter(Moment(0), (shared, 3), || SILENCE);
+    let place = asking.enter(Moment(0), (shared, false), 3, || SILENCE);
     assert!(place.is_some());
-    assert_eq!(asking.enter(Moment(1), (shared, 4), || SILENCE), None);
+    assert_eq!(
+        asking.enter(Moment(1), (shared, false), 4, || SILENCE),
+        None
+    );
     assert_eq!(asking.leave(&shared, 3), None);
-    assert_eq!(asking.enter(Moment(2), (shared, 4), || SILENCE), None);
+    assert_eq!(
+        asking.enter(Moment(2), (shared, false), 4, || SILENCE),
+        None
+    );
     assert_eq!(asking.leave(&shared, 4), None, "no timer was armed");
-    assert!(asking.enter(Moment(3), (shared, 4), || SILENCE).is_some());
+    assert!(
+        asking
+            .enter(Moment(3), (shared, false), 4, || SILENCE)
+            .is_some()
+    );
 }
