@@ -182,6 +182,21 @@ fn a_server_that_takes_over_knows_who_is_silent_and_asks_soon() {
 }
 
 #[test]
+fn where_nobody_is_asked_any_more_no_mark_is_believed() {
+    for arrangement in BOTH {
+        let (mut world, bob, watch) = closed(arrangement);
+        world.ask_after = Duration::ZERO;
+        for place in 0..world.processes() {
+            world.kill(place);
+            world.begin_again(place);
+        }
+        world.run_for(Duration::from_mins(1));
+        assert_open_again(&world, bob, watch);
+        assert_eq!(sum(&world, |it| it.phones_asked), 0);
+    }
+}
+
+#[test]
 fn marks_that_meet_other_writes_are_made_and_taken_away_all_the_same() {
     for arrangement in BOTH {
         let (mut world, bob, watch) = silent(arrangement, 2, Duration::ZERO);
