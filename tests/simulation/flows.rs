@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use presently_agent::SubscriptionId;
+use presently_pool::Role;
 use presently_sip::Protocol;
 use presently_tests::world::{Arrangement, Plan, Spell, StoreFaults, Trouble, World, aor};
 
@@ -98,7 +99,10 @@ fn a_word_of_a_flow_that_was_left_changes_nothing() {
 /// (alice's is the first) is about to reach nobody for `lasts`. Each server has other phones, whose
 /// answers say that the network is well.
 fn silent(arrangement: Arrangement, nth: usize, lasts: Duration) -> (World, usize, SubscriptionId) {
-    let mut world = World::new(11, 3, arrangement);
+    silent_in(World::new(11, 3, arrangement), nth, lasts)
+}
+
+fn silent_in(mut world: World, nth: usize, lasts: Duration) -> (World, usize, SubscriptionId) {
     let alice = log_on(&mut world, "alice");
     let bob = log_on(&mut world, "bob");
     for other in 0..20 {
@@ -107,7 +111,7 @@ fn silent(arrangement: Arrangement, nth: usize, lasts: Duration) -> (World, usiz
     publish(&mut world, alice, "here");
     let watch = watch(&mut world, bob, alice);
     world.run_for(Duration::from_secs(150));
-    assert!(is_online(&world, bob, watch), "{arrangement:?}");
+    assert!(is_online(&world, bob, watch));
     let trouble = Trouble::LostPhones(nth);
     let at = Duration::ZERO;
     world.follow(&Plan(vec![Spell { at, lasts, trouble }]));
@@ -178,6 +182,21 @@ fn a_server_that_takes_over_knows_who_is_silent_and_asks_soon() {
     assert_ne!(server(&mut world, "alice"), home);
     assert!(!is_online(&world, bob, watch));
     world.run_for(Duration::from_secs(18));
+    assert_open_again(&world, bob, watch);
+}
+
+#[test]
+fn one_whose_balancer_died_meanwhile_is_asked_by_another() {
+    let world = World::of(11, &[&[Role::Balancer], &[Role::Balancer], &[Role::Server]]);
+    // Not every other: the phones of one balancer would all be lost.
+    let (mut world, bob, watch) = silent_in(world, 3, Duration::from_mins(5));
+    world.run_for(Duration::from_secs(295));
+    assert!(!is_online(&world, bob, watch));
+    let bound = world.show("alice").expect("assigned").bindings;
+    let balancer = bound.first().expect("kept").flow.balancer;
+    let place = world.home(balancer);
+    world.kill(place);
+    world.run_for(Duration::from_secs(72));
     assert_open_again(&world, bob, watch);
 }
 
