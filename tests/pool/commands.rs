@@ -126,6 +126,7 @@ fn show_tells_all_of_a_user() {
     assert!(shown["epoch"].as_u64().unwrap() > 0);
     let contact = shown["bindings"][0]["contact"].as_str().unwrap();
     assert!(contact.contains("sip:phone@127.0.0.1"), "{contact}");
+    assert_eq!(shown["bindings"][0]["is_silent"], false);
     let publication = &shown["publications"][0];
     assert_eq!(publication["package"], "presence");
     assert_eq!(publication["content_type"], "application/pidf+xml");

@@ -1,16 +1,17 @@
 //! Goal: a connection that closes is forgiven for its grace, and not a moment is lost or gained by
-//! words that come late; a phone that falls silent is asked, and gone when it alone does not
-//! answer. Method: raw registrations over streams, phones that reach nobody, a watcher, a virtual
-//! clock.
+//! words that come late; a phone that falls silent is asked, closed when it alone does not answer,
+//! and open again when it is heard. Method: raw registrations over streams, phones that reach
+//! nobody, a watcher, a virtual clock.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use presently_agent::SubscriptionId;
+use presently_pool::Role;
 use presently_sip::Protocol;
-use presently_tests::world::{Arrangement, Plan, Spell, Trouble, World};
+use presently_tests::world::{Arrangement, Plan, Spell, StoreFaults, Trouble, World, aor};
 
-use crate::play::{BOTH, SOON, log_on, publish, watch};
+use crate::play::{self, BOTH, SOON, log_on, publish, server, watch};
 
 const FIRST: SocketAddr = address(1_000);
 const SECOND: SocketAddr = address(2_000);
@@ -45,7 +46,7 @@ fn watched(arrangement: Arrangement) -> (World, usize, SubscriptionId) {
     let mut world = World::new(5, 3, arrangement);
     let bob = log_on(&mut world, "bob");
     register(&mut world, FIRST, 1_000, 1);
-    let alice = presently_tests::world::aor("alice");
+    let alice = aor("alice");
     let watch = world.with_phone(bob, |phone, now| phone.subscribe(now, &alice));
     world.run_for(SOON);
     assert!(is_online(&world, bob, watch));
@@ -98,7 +99,10 @@ fn a_word_of_a_flow_that_was_left_changes_nothing() {
 /// (alice's is the first) is about to reach nobody for `lasts`. Each server has other phones, whose
 /// answers say that the network is well.
 fn silent(arrangement: Arrangement, nth: usize, lasts: Duration) -> (World, usize, SubscriptionId) {
-    let mut world = World::new(11, 3, arrangement);
+    silent_in(World::new(11, 3, arrangement), nth, lasts)
+}
+
+fn silent_in(mut world: World, nth: usize, lasts: Duration) -> (World, usize, SubscriptionId) {
     let alice = log_on(&mut world, "alice");
     let bob = log_on(&mut world, "bob");
     for other in 0..20 {
@@ -107,11 +111,140 @@ fn silent(arrangement: Arrangement, nth: usize, lasts: Duration) -> (World, usiz
     publish(&mut world, alice, "here");
     let watch = watch(&mut world, bob, alice);
     world.run_for(Duration::from_secs(150));
-    assert!(is_online(&world, bob, watch), "{arrangement:?}");
+    assert!(is_online(&world, bob, watch));
     let trouble = Trouble::LostPhones(nth);
     let at = Duration::ZERO;
     world.follow(&Plan(vec![Spell { at, lasts, trouble }]));
     (world, bob, watch)
+}
+
+/// What the servers have counted together.
+fn sum(world: &World, of: impl Fn(&presently_presence::Counters) -> u64) -> u64 {
+    world.servers().map(|server| of(server.counters())).sum()
+}
+
+/// As [`silent`], alice closed since a while, and out of reach for another five seconds.
+fn closed(arrangement: Arrangement) -> (World, usize, SubscriptionId) {
+    let (mut world, bob, watch) = silent(arrangement, 2, Duration::from_mins(5));
+    world.run_for(Duration::from_secs(295));
+    assert!(!is_online(&world, bob, watch), "{arrangement:?}");
+    (world, bob, watch)
+}
+
+/// Bob sees alice as she was before.
+fn assert_open_again(world: &World, bob: usize, watch: SubscriptionId) {
+    let shown = world.phones[bob].shows(watch);
+    assert_eq!(shown, Some((true, "here".to_owned())));
+    assert_eq!(world.ledger.broken, Vec::<String>::new());
+}
+
+// C21
+#[test]
+fn a_phone_that_was_out_of_reach_is_open_again_when_it_answers() {
+    for arrangement in BOTH {
+        let (mut world, bob, watch) = closed(arrangement);
+        let received = sum(&world, |it| it.requests_received);
+        world.run_for(Duration::from_secs(67));
+        assert_open_again(&world, bob, watch);
+        assert_eq!(received, sum(&world, |it| it.requests_received));
+        let hidden = sum(&world, |it| it.bindings_unanswered);
+        assert!(hidden > 1, "of each other phone");
+        assert_eq!(hidden, sum(&world, |it| it.bindings_shown_again));
+    }
+}
+
+#[test]
+fn a_phone_that_was_out_of_reach_is_open_again_by_whatever_it_asks() {
+    for arrangement in BOTH {
+        let says: [fn(&mut World); 2] = [
+            |world| play::register(world, 0),
+            |world| {
+                world.with_phone(0, |phone, now| phone.fetch(now, &aor("u1")));
+            },
+        ];
+        for says in says {
+            let (mut world, bob, watch) = closed(arrangement);
+            world.run_for(Duration::from_secs(5));
+            says(&mut world);
+            world.run_for(Duration::from_secs(1));
+            assert_open_again(&world, bob, watch);
+        }
+    }
+}
+
+#[test]
+fn a_server_that_takes_over_knows_who_is_silent_and_asks_soon() {
+    let (mut world, bob, watch) = closed(Arrangement::Apart);
+    let home = server(&mut world, "alice");
+    let place = world.home(home);
+    world.kill(place);
+    world.run_for(Duration::from_secs(4));
+    assert_ne!(server(&mut world, "alice"), home);
+    assert!(!is_online(&world, bob, watch));
+    world.run_for(Duration::from_secs(18));
+    assert_open_again(&world, bob, watch);
+}
+
+#[test]
+fn one_whose_balancer_died_meanwhile_is_asked_by_another() {
+    let world = World::of(11, &[&[Role::Balancer], &[Role::Balancer], &[Role::Server]]);
+    // Not every other: the phones of one balancer would all be lost.
+    let (mut world, bob, watch) = silent_in(world, 3, Duration::from_mins(5));
+    world.run_for(Duration::from_secs(295));
+    assert!(!is_online(&world, bob, watch));
+    let bound = world.show("alice").expect("assigned").bindings;
+    let balancer = bound.first().expect("kept").flow.balancer;
+    let place = world.home(balancer);
+    world.kill(place);
+    world.run_for(Duration::from_secs(72));
+    assert_open_again(&world, bob, watch);
+}
+
+#[test]
+fn where_nobody_is_asked_any_more_no_mark_is_believed() {
+    for arrangement in BOTH {
+        let (mut world, bob, watch) = closed(arrangement);
+        world.ask_after = Duration::ZERO;
+        for place in 0..world.processes() {
+            world.kill(place);
+            world.begin_again(place);
+        }
+        world.run_for(Duration::from_mins(1));
+        assert_open_again(&world, bob, watch);
+        assert_eq!(sum(&world, |it| it.phones_asked), 0);
+    }
+}
+
+#[test]
+fn marks_that_meet_other_writes_are_made_and_taken_away_all_the_same() {
+    for arrangement in BOTH {
+        let (mut world, bob, watch) = silent(arrangement, 2, Duration::ZERO);
+        for place in 0..world.processes() {
+            let delay = Duration::from_millis(600);
+            let replies_lost = 100;
+            world.set_store_faults(
+                place,
+                StoreFaults {
+                    delay,
+                    replies_lost,
+                    ..StoreFaults::default()
+                },
+            );
+        }
+        for round in 0..8 {
+            let trouble = Trouble::LostPhones(2);
+            let lasts = Duration::from_secs(90 + round);
+            let at = Duration::ZERO;
+            world.follow(&Plan(vec![Spell { at, lasts, trouble }]));
+            world.run_for(lasts);
+            for phone in 0..world.phones.len() {
+                world.with_phone(phone, |phone, now| phone.publish(now, true, "here"));
+            }
+            world.run_for(Duration::from_secs(75));
+            assert_open_again(&world, bob, watch);
+        }
+        assert!(sum(&world, |it| it.bindings_shown_again) > 0);
+    }
 }
 
 #[test]

@@ -72,6 +72,8 @@ pub struct World {
     pub store: Inline,
     /// A load balancer for application servers that follows users here, if there is one.
     pub nlb: Option<Box<Nlb>>,
+    /// How long a phone may be silent until a server that begins from now on asks it.
+    pub ask_after: Duration,
     processes: Vec<Process>,
     /// What reached addresses without a phone.
     heard: Vec<Heard>,
@@ -120,6 +122,7 @@ impl World {
             journal,
             store: Inline::open_in_memory().expect("memory for a store"),
             nlb: None,
+            ask_after: Duration::from_mins(1),
             processes: Vec::new(),
             heard: Vec::new(),
             now: Moment(1_000_000),

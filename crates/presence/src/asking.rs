@@ -6,12 +6,13 @@
 //!   (heard) ──────────────────────────────► asked ──────────────────────► (heard)
 //!                                             │ nothing for `grace`
 //!                                             ├─ it has answered before, and its balancer has
-//!                                             │  brought others' words since: the phone is gone
+//!                                             │  brought others' words since: its bindings are
+//!                                             │  marked, and it is asked on at the same pace
 //!                                             └─ else silence says nothing: (heard)
 //! ```
 //!
 //! A phone that never answers OPTIONS is so left alone, and no phone is taken for gone because its
-//! balancer's network is.
+//! balancer's network is. Whatever is heard over a flow takes the marks of its bindings away.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -44,8 +45,20 @@ pub(crate) struct Registered {
     is_asked: bool,
     /// Whether it has ever answered one.
     answers: bool,
+    pub(crate) standing: Standing,
     pub(crate) question: Option<Question>,
     pub(crate) timer: Option<TimerId>,
+}
+
+/// What the bindings over a flow are taken for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Standing {
+    /// None is marked as silent.
+    There,
+    /// Some are, or are about to be.
+    Silent,
+    /// Some are, and the flow was heard since: they are to be shown.
+    Back,
 }
 
 /// How long a flow may be silent.
@@ -75,24 +88,30 @@ pub(crate) enum Duty {
     Ask,
     /// What was asked is sent again.
     Repeat,
-    /// Nobody is there any more.
-    End,
+    /// Nobody is there now: its bindings are marked as silent.
+    Hide,
+    /// Somebody is there again: the marks are taken away.
+    Show,
     /// Nothing.
     Wait,
 }
 
 impl Asking {
-    /// `actor` is registered over `flow`; gives the place of one that was not known, which may be
-    /// silent for `silence`.
+    /// `actor` is registered over `flow`, by a binding that is marked or not; gives the place of
+    /// one that was not known, which may be silent for `silence`.
     pub(crate) fn enter(
         &mut self,
         now: Moment,
-        (flow, actor): (FlowToken, usize),
+        (flow, is_silent): (FlowToken, bool),
+        actor: usize,
         silence: impl FnOnce() -> Silence,
     ) -> Option<usize> {
         let known = self.by_flow.get(&flow);
         if let Some(known) = known.and_then(|place| self.flows.get_mut(*place)) {
             known.actors.insert(actor);
+            if is_silent && known.standing == Standing::There {
+                known.standing = Standing::Silent;
+            }
             return None;
         }
         let place = self.flows.insert(Registered {
@@ -102,6 +121,11 @@ impl Asking {
             heard: now,
             is_asked: false,
             answers: false,
+            standing: if is_silent {
+                Standing::Silent
+            } else {
+                Standing::There
+            },
             question: None,
             timer: None,
         });
@@ -121,17 +145,17 @@ impl Asking {
         self.flows.remove(place).timer
     }
 
-    /// A request came over `flow`.
-    pub(crate) fn hear(&mut self, now: Moment, flow: &FlowToken) {
+    /// A request came over `flow`; gives its place if its bindings are to be shown.
+    pub(crate) fn hear(&mut self, now: Moment, flow: &FlowToken) -> Option<usize> {
         // Where nobody is asked a request costs no look.
         if self.flows.is_empty() {
-            return;
+            return None;
         }
         self.bring(now, flow.balancer);
-        let place = self.by_flow.get(flow);
-        if let Some(known) = place.and_then(|place| self.flows.get_mut(*place)) {
-            known.hear(now);
-        }
+        let place = *self.by_flow.get(flow)?;
+        let known = self.flows.get_mut(place)?;
+        known.hear(now);
+        (known.standing == Standing::Back).then_some(place)
     }
 
     /// The question with `key` at `place` was answered; `false` when there is none.
@@ -175,10 +199,23 @@ impl Asking {
 }
 
 impl Registered {
-    /// Somebody is there, or is not to be blamed for being silent.
-    pub(crate) fn hear(&mut self, now: Moment) {
+    /// Somebody is there.
+    fn hear(&mut self, now: Moment) {
+        self.excuse(now);
+        if self.standing == Standing::Silent {
+            self.standing = Standing::Back;
+        }
+    }
+
+    /// Nobody is to be blamed for having been silent until `now`.
+    pub(crate) fn excuse(&mut self, now: Moment) {
         self.heard = now;
         self.question = None;
+    }
+
+    /// No binding over it is marked any more.
+    pub(crate) fn shown(&mut self) {
+        self.standing = Standing::There;
     }
 
     /// Takes what is asked at `now`; one that goes on from another began when that did.
@@ -212,6 +249,9 @@ impl Registered {
     }
 
     fn duty(&mut self, now: Moment, grace: Duration, brought: Option<Moment>) -> Duty {
+        if self.standing == Standing::Back {
+            return Duty::Show;
+        }
         let patience = self.patience();
         let Some(question) = &mut self.question else {
             let is_silent = now.since(self.heard) >= patience;
@@ -225,9 +265,10 @@ impl Registered {
             };
         }
         if self.answers && brought.is_some_and(|brought| brought > question.since) {
-            return Duty::End;
+            self.standing = Standing::Silent;
+            return Duty::Hide;
         }
-        self.hear(now);
+        self.excuse(now);
         Duty::Wait
     }
 }

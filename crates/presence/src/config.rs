@@ -84,10 +84,15 @@ impl Config {
             notify_min_interval: Duration::ZERO,
             // Longer than a phone needs to change from one network to another.
             flow_grace: Duration::from_secs(30),
-            // One that does not answer is closed until it registers again: that is for an operator
-            // to choose.
+            // One that is out of reach for longer than its grace is closed until it answers again:
+            // that is for an operator to choose.
             ask_after: Duration::ZERO,
         }
+    }
+
+    /// Whether phones that say nothing are asked.
+    pub(crate) fn asks(&self) -> bool {
+        !self.ask_after.is_zero() && !self.flow_grace.is_zero()
     }
 }
 

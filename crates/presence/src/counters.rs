@@ -33,6 +33,7 @@ pub struct Counters {
     pub subscriptions_renewed: u64,
     pub bindings_in_grace: u64,
     pub bindings_unanswered: u64,
+    pub bindings_shown_again: u64,
     pub phones_asked: u64,
     pub sweeps: u64,
     pub sweeps_found: u64,

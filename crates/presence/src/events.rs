@@ -50,9 +50,9 @@ pub(crate) fn given_up(resource: &ResourceId, call_id: &str) {
     debug!(client = %resource.aor, package = %resource.package, call_id, "subscription given up");
 }
 
-/// A phone that was asked whether it is there does not answer any more: its binding ends.
-pub(crate) fn unanswered(client: &Aor, contact: &str) {
-    debug!(%client, contact, "binding ended: no answer to OPTIONS");
+/// A phone does not answer any more whether it is there, or is heard again after that.
+pub(crate) fn marked(client: &Aor, is_silent: bool) {
+    debug!(%client, is_silent, "bindings marked");
 }
 
 /// Where the status stands in `SIP/2.0 200 OK`.

@@ -69,23 +69,24 @@ impl Plan {
     ) -> usize {
         let bindings = self.bindings.as_ref().unwrap_or(&actor.bindings);
         let publications = self.publications.as_ref().unwrap_or(&actor.publications);
-        let is_registered = !bindings.is_empty();
-        let flips = is_registered == actor.bindings.is_empty();
+        let is_registered = is_there(bindings);
+        let flips = is_registered != is_there(&actor.bindings);
         let republished = self.publications.is_some() && !self.is_refresh;
         let mut dropped = 0;
         for package in packages.iter() {
             let name = PackageName::new(package.name());
             let is_published =
                 is_about(&actor.publications, &name) || is_about(publications, &name);
-            let is_touched =
-                (republished && is_published) || (flips && package.follows_registration());
+            let is_touched = (is_published && (republished || flips))
+                || (flips && package.follows_registration());
             if !is_touched {
                 continue;
             }
             let resource = actor.resource(&name);
             let about: Vec<&Publication> = publications
                 .iter()
-                .filter(|publication| publication.resource.package == name)
+                .filter(|row| row.resource.package == name)
+                .filter(|row| is_registered || !is_by_silent(row, bindings))
                 .collect();
             let held = actor.document(&name);
             if about.is_empty() && !is_registered && held.is_none() {
@@ -160,16 +161,37 @@ pub(crate) fn expire(actor: &Actor, now: WallTime, changes: &mut Vec<Change>) ->
     plan
 }
 
-/// Last binding gone: publications received over the flow of one of the client's bindings go,
-/// others stay (design: a phone that vanished takes its own word with it, a gateway's stays).
+/// Where nobody is asked, no mark of silence is believed: all are taken away.
+pub(crate) fn show_all(actor: &Actor, plan: &mut Plan, changes: &mut Vec<Change>) {
+    let bindings = plan.bindings.get_or_insert_with(|| actor.bindings.clone());
+    for binding in bindings.iter_mut().filter(|row| row.is_silent) {
+        binding.is_silent = false;
+        changes.push(Change::PutBinding(binding.clone()));
+    }
+}
+
+/// Whether one of the phones that `bindings` speak of is there.
+fn is_there(bindings: &[Binding]) -> bool {
+    bindings.iter().any(|row| !row.is_silent)
+}
+
+/// Whether a publication came over the flow of a phone that is silent.
+fn is_by_silent(publication: &Publication, bindings: &[Binding]) -> bool {
+    let mut silent = bindings.iter().filter(|row| row.is_silent);
+    silent.any(|row| row.flow == publication.flow)
+}
+
+/// Last phone gone: publications received over the flow of one of the client's bindings go, others
+/// stay (design: a phone that vanished takes its own word with it, a gateway's stays). Of a phone
+/// that is silent they are kept, and left out.
 pub(crate) fn drop_with_flows(
     actor: &Actor,
     plan: &mut Plan,
     gone: &[Binding],
     changes: &mut Vec<Change>,
 ) {
-    let is_last = plan.bindings.as_ref().is_some_and(Vec::is_empty) && !gone.is_empty();
-    if !is_last {
+    let is_left = plan.bindings.as_deref().is_none_or(is_there);
+    if is_left || gone.is_empty() {
         return;
     }
     let (over, kept): (Vec<_>, Vec<_>) = actor

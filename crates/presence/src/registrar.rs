@@ -292,6 +292,7 @@ fn binding(
         q: contact.q,
         user_agent: request.user_agent.clone(),
         expires_at: now.after(std::time::Duration::from_secs(granted_secs.into())),
+        is_silent: false,
         repeat: repeat.clone(),
     }
 }

@@ -158,7 +158,7 @@ impl Server {
             self.counters.requests_unreadable += 1;
             return;
         };
-        self.asking.hear(now.moment, &flow);
+        self.hear_flow(now, &flow, out);
         let transaction = TransactionKey::of(&self.key, message, &flow.flow);
         let request = presently_sip::request_key(message, &self.key);
         let (Some(transaction), Some(request)) = (transaction, request) else {
@@ -208,7 +208,7 @@ impl Server {
         };
         match branch.purpose {
             Purpose::Notify => {}
-            Purpose::Question => return self.on_question_answered(now.moment, branch),
+            Purpose::Question => return self.on_question_answered(now, branch, out),
             Purpose::Relay => {
                 return self.on_relayed(now, branch, (message, vias_removed), status, out);
             }

@@ -453,6 +453,7 @@ fn binding(number: usize, changed: u64) -> Binding {
         q: 1000,
         user_agent: "baresip v3.9.0 (x86_64/Linux)".into(),
         expires_at: WallTime(changed),
+        is_silent: false,
         repeat: repeat(changed),
     }
 }

@@ -63,6 +63,9 @@ pub struct Binding {
     pub user_agent: Arc<str>,
     /// When it ends.
     pub expires_at: WallTime,
+    /// Its phone leaves questions unanswered: until something is heard of it again, composition
+    /// takes the binding for ended.
+    pub is_silent: bool,
     /// The request that wrote it.
     pub repeat: Repeat,
 }

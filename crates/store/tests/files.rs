@@ -111,7 +111,7 @@ fn a_store_to_which_a_later_release_has_added_is_used() {
             Ok((row.get(0)?, row.get(1)?))
         })
         .unwrap();
-    assert_eq!((steps, later), (5, 7), "nothing of it was undone");
+    assert_eq!((steps, later), (6, 7), "nothing of it was undone");
 }
 
 #[test]
@@ -173,9 +173,32 @@ fn phones_registered_by_the_release_before_are_found_by_their_address() {
         .unwrap();
     assert_eq!(
         steps,
-        (4, 1),
+        (5, 1),
         "a process of the release before goes on beside it"
     );
+}
+
+/// Goal: who does not know the mark of silent phones can write beside who does, and takes nothing
+/// from it. Method: the table and the write of the release before, as text.
+#[test]
+fn a_phone_registered_by_the_release_before_is_not_silent_and_its_refresh_leaves_the_mark() {
+    let place = Place::new();
+    let mut store = threaded(&place.path(), &Settings::default());
+    let by = join(&mut store, "a");
+    ask(&mut store, vec![assign(by, 1)]);
+    drop(store);
+    let older = Connection::open(place.path()).unwrap();
+    let without = "ALTER TABLE bindings DROP COLUMN silent; UPDATE schema SET steps = 4;";
+    older.execute_batch(without).unwrap();
+    let register = || older.execute(OLDER_REGISTER, ["2 udp 0 192.0.2.7:5060 0 0"]);
+    register().unwrap();
+    let mut store = threaded(&place.path(), &Settings::default());
+    let found = |sql| older.query_row(sql, [], |row| row.get::<_, bool>(0));
+    assert_eq!(found("SELECT silent FROM bindings"), Ok(false));
+    older.execute("UPDATE bindings SET silent = 1", []).unwrap();
+    assert_eq!(register(), Ok(1));
+    assert_eq!(found("SELECT silent FROM bindings"), Ok(true));
+    assert_eq!(bound_at(&mut store, "192.0.2.7"), 1);
 }
 
 /// A row of the release before has no lease: it is over.
@@ -408,7 +431,8 @@ fn bound_at(store: &mut dyn Store, ip: &str) -> usize {
 }
 
 /// Takes back the step that gave sessions their leases.
-const WITHOUT_SESSIONS: &str = "DROP TABLE nlbs;
+const WITHOUT_SESSIONS: &str = "ALTER TABLE bindings DROP COLUMN silent;
+    DROP TABLE nlbs;
     DROP INDEX bindings_by_ip; ALTER TABLE bindings DROP COLUMN ip;
     DROP INDEX sessions_by_nlb; DROP INDEX sessions_by_end;
     ALTER TABLE sessions DROP COLUMN handle; ALTER TABLE sessions DROP COLUMN presence;

@@ -525,6 +525,7 @@ fn binding(key: u64) -> Binding {
         q: 0,
         user_agent: "".into(),
         expires_at: WallTime(0),
+        is_silent: false,
         repeat: Repeat::default(),
     }
 }

@@ -293,7 +293,7 @@ impl World {
                     let secrets = Secrets { pool: key, seed };
                     let packages = Arc::new(Packages::default());
                     let mut config = presently_presence::Config::new(&seat.name, packages);
-                    config.ask_after = Duration::from_mins(1);
+                    config.ask_after = self.ask_after;
                     host.add_server(Server::new(now, life, config, &secrets), key);
                 }
             }

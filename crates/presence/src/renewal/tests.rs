@@ -32,6 +32,7 @@ fn binding(contact: &str, call_id: &str, instance: &str, slot: u32) -> Binding {
         q: 1_000,
         user_agent: "".into(),
         expires_at: WallTime(0),
+        is_silent: false,
         repeat: Repeat::default(),
     }
 }

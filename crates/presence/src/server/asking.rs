@@ -1,24 +1,25 @@
-//! Asking phones that say nothing whether they are there, and ending the bindings of those that are
-//! not.
+//! Asking phones that say nothing whether they are there, marking the bindings of those that are
+//! not, and taking the marks away when they are heard again.
 
 use bytes::Bytes;
 use presently_pool::{FlowToken, Kind};
 use presently_sip::{Aor, Moment, Now, Writer};
-use presently_store::Binding;
+use presently_store::{Binding, Change};
 
 use super::{Server, TRY_AGAIN, Timer};
 use crate::actor::State;
-use crate::asking::{Duty, Silence};
+use crate::asking::{Duty, Silence, Standing};
 use crate::branch::{Branch, Purpose};
 use crate::events;
-use crate::{Config, Outputs, ToBalancer};
+use crate::plan::Plan;
+use crate::{Outputs, ToBalancer};
 
 impl Server {
     /// An actor's bindings are about to be `next`: flows come and go with them.
     pub(super) fn follow_bindings(&mut self, now: Moment, slot: usize, next: &[Binding]) {
         self.leave_flows(slot, next);
-        for flow in flows(next) {
-            self.enter_flow(now, slot, flow);
+        for binding in direct(next) {
+            self.enter_flow(now, slot, (binding.flow, binding.is_silent));
         }
     }
 
@@ -26,7 +27,10 @@ impl Server {
     pub(super) fn leave_flows(&mut self, slot: usize, next: &[Binding]) {
         let actor = self.actors.get(slot);
         let held = actor.map_or(&[][..], |actor| &actor.bindings);
-        for flow in flows(held).filter(|flow| flows(next).all(|next| next != *flow)) {
+        for flow in direct(held).map(|row| row.flow) {
+            if direct(next).any(|row| row.flow == flow) {
+                continue;
+            }
             if let Some(timer) = self.asking.leave(&flow, slot) {
                 self.wheel.cancel(timer);
             }
@@ -36,21 +40,18 @@ impl Server {
     /// What an activation found is in memory.
     pub(super) fn enter_flows(&mut self, now: Moment, slot: usize) {
         let actor = self.actors.get(slot);
-        let held: Vec<_> = actor.map_or_else(Vec::new, |it| flows(&it.bindings).collect());
-        for flow in held {
+        let marked = |row: &Binding| (row.flow, row.is_silent);
+        let held = actor.map_or(&[][..], |actor| &actor.bindings);
+        for flow in direct(held).map(marked).collect::<Vec<_>>() {
             self.enter_flow(now, slot, flow);
         }
     }
 
-    fn enter_flow(&mut self, now: Moment, slot: usize, flow: FlowToken) {
-        let Config {
-            ask_after,
-            flow_grace,
-            ..
-        } = self.config;
-        if ask_after.is_zero() || flow_grace.is_zero() {
+    fn enter_flow(&mut self, now: Moment, slot: usize, flow: (FlowToken, bool)) {
+        if !self.config.asks() {
             return;
         }
+        let ask_after = self.config.ask_after;
         let random = &mut self.random;
         let silence = || {
             // A quarter of it is drawn: phones that came together are not asked together.
@@ -61,18 +62,25 @@ impl Server {
                 later: ask_after.saturating_sub(first),
             }
         };
-        if let Some(place) = self.asking.enter(now, (flow, slot), silence) {
+        if let Some(place) = self.asking.enter(now, flow, slot, silence) {
             self.expect_silence(place);
         }
     }
 
     /// A phone answered, whatever it said.
-    pub(super) fn on_question_answered(&mut self, now: Moment, branch: Branch) {
+    pub(super) fn on_question_answered(&mut self, now: Now, branch: Branch, out: &mut Outputs) {
         let place = usize::try_from(branch.slot).unwrap_or(usize::MAX);
-        if self.asking.answered(now, place, branch.key) {
-            self.expect_silence(place);
+        if self.asking.answered(now.moment, place, branch.key) {
+            self.attend(now, place, out);
         } else {
             self.counters.responses_unmatched += 1;
+        }
+    }
+
+    /// A request came over `flow`.
+    pub(super) fn hear_flow(&mut self, now: Now, flow: &FlowToken, out: &mut Outputs) {
+        if let Some(place) = self.asking.hear(now.moment, flow) {
+            self.attend(now, place, out);
         }
     }
 
@@ -82,23 +90,37 @@ impl Server {
             return;
         };
         known.timer = None;
-        // By a balancer that stands in not every phone can be reached, and who shares a flow with
-        // so many is no phone.
-        let is_reached = self.reach.balancer(&known.flow) == Some(known.flow.balancer);
+        // By a balancer that stands in not every phone can be reached, so it blames nobody; who
+        // shares a flow with so many is no phone.
+        let way = self.reach.balancer(&known.flow);
+        let is_reached = way == Some(known.flow.balancer)
+            || (known.standing != Standing::There && way.is_some());
         if is_mute || !is_reached || known.actors.len() > CLIENTS_MAX {
-            known.hear(now.moment);
+            known.excuse(now.moment);
         }
-        match self.asking.duty(now.moment, place, self.config.flow_grace) {
-            Duty::Ask => self.ask_phone(now.moment, place, out),
-            Duty::Repeat => self.send_question(place, out),
-            Duty::End => {
-                self.end_silent(now, place, out);
-                self.rearm_silence(place, now.moment.after(TRY_AGAIN));
-                return;
+        self.attend(now, place, out);
+    }
+
+    /// Does what is to be done about a flow, and sets its timer.
+    fn attend(&mut self, now: Now, place: usize, out: &mut Outputs) {
+        let is_done = match self.asking.duty(now.moment, place, self.config.flow_grace) {
+            Duty::Ask => {
+                self.ask_phone(now.moment, place, out);
+                true
             }
-            Duty::Wait => {}
+            Duty::Repeat => {
+                self.send_question(place, out);
+                true
+            }
+            Duty::Hide => self.hide(now, place, out),
+            Duty::Show => self.show(now, place, out),
+            Duty::Wait => true,
+        };
+        if is_done {
+            self.expect_silence(place);
+        } else {
+            self.rearm_silence(place, now.moment.after(TRY_AGAIN));
         }
-        self.expect_silence(place);
     }
 
     fn ask_phone(&mut self, now: Moment, place: usize, out: &mut Outputs) {
@@ -115,7 +137,7 @@ impl Server {
         });
         let Some((aor, binding)) = users.next() else {
             // Nobody to ask: not before the next silence.
-            known.hear(now);
+            known.excuse(now);
             return;
         };
         let branch = Branch {
@@ -142,10 +164,11 @@ impl Server {
         let Some(owner) = owner else {
             return;
         };
+        let way = self.reach.balancer(&known.flow);
         let start = out.text.len();
         out.text.extend_from_slice(&asked.text);
         out.to_balancers.push(ToBalancer {
-            balancer: known.flow.balancer,
+            balancer: way.unwrap_or(known.flow.balancer),
             kind: Kind::Forward,
             client: Some((owner.client, owner.aor.clone())),
             flow: Some(known.flow),
@@ -155,27 +178,78 @@ impl Server {
         });
     }
 
-    /// Ends the bindings over a flow at whose end nobody is. An actor that has a write in flight is
-    /// come back to.
-    fn end_silent(&mut self, now: Now, place: usize, out: &mut Outputs) {
-        let Some(known) = self.asking.get_mut(place) else {
-            return;
-        };
-        let flow = known.flow;
-        for slot in known.actors.clone() {
-            let actor = self.actors.get_mut(slot);
-            let Some(actor) = actor.filter(|actor| matches!(actor.state, State::Idle)) else {
-                continue;
-            };
-            for binding in &mut actor.bindings {
-                if binding.path.is_empty() && binding.flow == flow {
-                    self.counters.bindings_unanswered += 1;
-                    events::unanswered(&actor.aor, &binding.contact);
-                    binding.expires_at = now.wall;
-                }
-            }
-            self.advance(now, slot, out);
+    /// Marks the bindings over a flow at whose end nobody is; `true` once all are.
+    fn hide(&mut self, now: Now, place: usize, out: &mut Outputs) -> bool {
+        let is_done = self.mark_flow(now, place, true, out);
+        if let Some(known) = self.asking.get_mut(place).filter(|_| is_done) {
+            known.excuse(now.moment);
         }
+        is_done
+    }
+
+    /// Takes the marks of the bindings over a flow away, as it was heard; `true` once none is left.
+    fn show(&mut self, now: Now, place: usize, out: &mut Outputs) -> bool {
+        let is_done = self.mark_flow(now, place, false, out);
+        if let Some(known) = self.asking.get_mut(place).filter(|_| is_done) {
+            known.shown();
+        }
+        is_done
+    }
+
+    /// Has the bindings over a flow marked, or not marked; `true` when all are as they should be.
+    /// An actor that has a write in flight is to be come back to.
+    fn mark_flow(&mut self, now: Now, place: usize, is_silent: bool, out: &mut Outputs) -> bool {
+        let Some(known) = self.asking.get_mut(place) else {
+            return true;
+        };
+        let (flow, slots) = (known.flow, known.actors.clone());
+        let mut is_done = true;
+        for slot in slots {
+            is_done &= self.mark_client(now, slot, (flow, is_silent), out);
+        }
+        is_done
+    }
+
+    fn mark_client(
+        &mut self,
+        now: Now,
+        slot: usize,
+        (flow, is_silent): (FlowToken, bool),
+        out: &mut Outputs,
+    ) -> bool {
+        let Some(actor) = self.actors.get(slot) else {
+            return true;
+        };
+        if !matches!(actor.state, State::Idle) {
+            return false;
+        }
+        let is_other = |row: &&mut Binding| {
+            row.path.is_empty() && row.flow == flow && row.is_silent != is_silent
+        };
+        let mut bindings = actor.bindings.clone();
+        let mut changes = Vec::new();
+        for binding in bindings.iter_mut().filter(is_other) {
+            binding.is_silent = is_silent;
+            changes.push(Change::PutBinding(binding.clone()));
+        }
+        if changes.is_empty() {
+            return true;
+        }
+        if !self.is_mute(now.moment) {
+            let marked = u64::try_from(changes.len()).unwrap_or_default();
+            if is_silent {
+                self.counters.bindings_unanswered += marked;
+            } else {
+                self.counters.bindings_shown_again += marked;
+            }
+            events::marked(&actor.aor, is_silent);
+            let plan = Plan {
+                bindings: Some(bindings),
+                ..Plan::default()
+            };
+            self.write(now, slot, plan, changes, out);
+        }
+        false
     }
 
     fn expect_silence(&mut self, place: usize) {
@@ -196,10 +270,10 @@ impl Server {
     }
 }
 
-/// The flows that are the phones' own: behind another proxy a flow says nothing of a phone.
-fn flows(bindings: &[Binding]) -> impl Iterator<Item = FlowToken> {
-    let direct = bindings.iter().filter(|binding| binding.path.is_empty());
-    direct.map(|binding| binding.flow)
+/// The bindings over flows that are the phones' own: behind another proxy a flow says nothing of a
+/// phone.
+fn direct(bindings: &[Binding]) -> impl Iterator<Item = &Binding> {
+    bindings.iter().filter(|binding| binding.path.is_empty())
 }
 
 /// RFC 3261 §11.1: from the pool itself, to `contact`.

@@ -270,11 +270,15 @@ impl Server {
             return false;
         };
         let is_due = actor.next_expiry().is_some_and(|due| due <= now.wall);
-        if !is_due && actor.over.is_empty() {
+        let is_unasked = !self.config.asks() && actor.bindings.iter().any(|row| row.is_silent);
+        if !is_due && !is_unasked && actor.over.is_empty() {
             return false;
         }
         let mut changes = Vec::new();
         let mut plan = plan::expire(actor, now.wall, &mut changes);
+        if is_unasked {
+            plan::show_all(actor, &mut plan, &mut changes);
+        }
         plan.over = std::mem::take(&mut actor.over);
         for subscription in &plan.over {
             if let Some(live) = self.notifier.get_mut(*subscription) {

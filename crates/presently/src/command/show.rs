@@ -44,6 +44,7 @@ struct Shown {
 struct Binding {
     contact: String,
     user_agent: String,
+    is_silent: bool,
     expires_in_secs: u64,
 }
 
@@ -86,6 +87,7 @@ impl Shown {
         let bindings = state.bindings.iter().map(|row| Binding {
             contact: row.contact.to_string(),
             user_agent: row.user_agent.to_string(),
+            is_silent: row.is_silent,
             expires_in_secs: secs_until(row.expires_at),
         });
         let publications = state.publications.iter().map(|row| Publication {
@@ -134,10 +136,9 @@ impl Shown {
         }
         for row in &self.bindings {
             let (contact, agent) = (&row.contact, &row.user_agent);
-            println!(
-                "  binding      {contact} ({agent}), {} s",
-                row.expires_in_secs
-            );
+            let left = row.expires_in_secs;
+            let silent = if row.is_silent { ", silent" } else { "" };
+            println!("  binding      {contact} ({agent}), {left} s{silent}");
         }
         for row in &self.publications {
             let (package, tag, bytes) = (&row.package, &row.entity_tag, row.bytes);

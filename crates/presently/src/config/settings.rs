@@ -225,8 +225,8 @@ pub struct FlowsTable {
     /// A phone over TCP whose machine acknowledges nothing for so long is taken for gone; 0 leaves
     /// that to the system, which takes hours.
     pub silence_secs: u32,
-    /// A phone that says nothing for so long is asked whether it is there; 0 asks none, and waits
-    /// until its binding expires.
+    /// A phone that says nothing for so long is asked whether it is there, and closed while it does
+    /// not answer; 0 asks none, and waits until its binding expires.
     pub ask_secs: u32,
 }
 

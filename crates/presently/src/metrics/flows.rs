@@ -51,8 +51,13 @@ pub(super) const SERVER: &[Metric<presently_presence::Counters>] = &[
     ),
     (
         "presence_bindings_unanswered",
-        "Bindings that ended because their phone answered no question",
+        "Bindings hidden because their phone answered no question",
         |it| it.bindings_unanswered,
+    ),
+    (
+        "presence_bindings_shown_again",
+        "Hidden bindings shown again because their phone was heard",
+        |it| it.bindings_shown_again,
     ),
     (
         "presence_notifies_dropped",

@@ -22,6 +22,7 @@ pub(super) fn run(open: &dyn Fn() -> Box<dyn Store>) {
     an_activation_reads_all_that_the_client_owns(open());
     a_first_activation_reads_what_came_before_it(open());
     puts_replace_the_row_with_the_same_key(open());
+    a_mark_of_silence_stands_until_it_is_taken_away(open());
     people_see_a_client_and_its_watchers(open());
     names_that_nothing_refers_to_go(open());
     a_document_goes_with_the_last_who_could_ask_for_it(open());
@@ -254,6 +255,20 @@ fn a_first_activation_reads_what_came_before_it(store: Box<dyn Store>) {
     let state = pool.activate(a, aor("alice")).expect("assigned to a");
     let rows = (state.bindings.len(), state.subscriptions.len());
     assert_eq!((state.activation, rows), (1, (1, 1)));
+}
+
+fn a_mark_of_silence_stands_until_it_is_taken_away(store: Box<dyn Store>) {
+    let (mut pool, [a]) = Pool::with(store, ["a"]);
+    let alice = pool.log_on(&[a], "alice");
+    pool.commit(alice, vec![bind("desk"), bind("hall")]);
+    for is_silent in [true, false] {
+        let alice = pool.log_on(&[a], "alice");
+        let mut desk = binding("desk");
+        desk.is_silent = is_silent;
+        pool.commit(alice, vec![Change::PutBinding(desk.clone())]);
+        let again = pool.activate(a, aor("alice")).expect("assigned");
+        assert_eq!(again.bindings, [desk, binding("hall")]);
+    }
 }
 
 fn puts_replace_the_row_with_the_same_key(store: Box<dyn Store>) {

@@ -134,6 +134,7 @@ fn binding(text: &Arc<str>) -> Binding {
         q: u16::MAX,
         user_agent: text.clone(),
         expires_at: LAST,
+        is_silent: false,
         repeat: largest(text),
     }
 }

@@ -79,6 +79,7 @@ pub(super) fn binding(key: &str) -> Binding {
         q: 1000,
         user_agent: "Phone/1.0".into(),
         expires_at: at(3600),
+        is_silent: false,
         repeat: repeat(1),
     }
 }

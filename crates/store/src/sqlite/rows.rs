@@ -20,7 +20,7 @@ use crate::{
 macro_rules! binding_columns {
     () => {
         "key, contact, instance, path, flow, call_id, cseq, q, user_agent, expires_at, \
-         request, status, granted, answer_tag, to_tag"
+         silent, request, status, granted, answer_tag, to_tag"
     };
 }
 
@@ -184,6 +184,7 @@ pub(super) fn binding(row: &Row<'_>) -> rusqlite::Result<Binding> {
         q: cells.take()?,
         user_agent: cells.take()?,
         expires_at: cells.time()?,
+        is_silent: cells.take()?,
         repeat: cells.repeat()?,
     })
 }

@@ -8,7 +8,7 @@ use super::OpenError;
 const APPLICATION: i64 = 0x7072_6573;
 
 /// Step n brings a store that has n steps to n + 1. A step that has been released is never edited.
-const STEPS: [&str; 4] = [FIRST, TAKEOVER, SESSIONS, NAMES];
+const STEPS: [&str; 5] = [FIRST, TAKEOVER, SESSIONS, NAMES, SILENCE];
 
 /// What `PRAGMA user_version` says: how many steps a program must know to use the store. A step
 /// that only adds (a table, an index, a column with a default) leaves it as it is, so that
@@ -225,6 +225,12 @@ CREATE TABLE nlbs (
     life INTEGER NOT NULL,
     beat INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+/// Which phones leave questions unanswered; an addition. A program that does not know it takes them
+/// for there, and leaves the mark as it is.
+const SILENCE: &str = "
+ALTER TABLE bindings ADD COLUMN silent INTEGER NOT NULL DEFAULT 0;
 ";
 
 /// Brings the store to the newest version, in one transaction that other processes wait for. A
