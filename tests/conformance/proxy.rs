@@ -1,6 +1,6 @@
 //! The balancer as a proxy: what it passes on, refuses and adds (RFC 3261 §16).
 
-use crate::play::{Phone, Play, in_each, pidf};
+use crate::play::{Phone, Play, in_each, pidf, secs};
 
 fn options(play: &mut Play, phone: &mut Phone, lines: &[&str]) -> crate::text::Text {
     let text = phone.request("OPTIONS", "sip:example.com", lines, "");
@@ -197,4 +197,42 @@ fn a_response_that_nobody_asked_for_is_dropped() {
         let text = alice.publish(&[], &pidf("alice", "goes on"));
         assert_eq!(play.status(&alice, &text), 200);
     });
+}
+
+/// As another proxy sends `text` on over a connection of its own.
+fn by_way_of_a_proxy(text: &str) -> String {
+    let via = "\r\nVia: SIP/2.0/TCP p.example.net;branch=z9hG4bKp\r\nVia:";
+    text.replacen("\r\nVia:", via, 1)
+}
+
+// C22: RFC 3261 §18
+#[test]
+fn a_proxy_that_closes_its_connection_takes_no_phone_with_it() {
+    for is_proxied in [true, false] {
+        in_each(|play| {
+            let mut bob = play.phone("bob");
+            play.watch(&mut bob, "alice");
+            let mut alice = play.stream_phone("alice");
+            let sent = |text: String| match is_proxied {
+                true => by_way_of_a_proxy(&text),
+                false => text,
+            };
+            let contact = alice.contact();
+            let text = sent(alice.register(&[&contact]));
+            assert_eq!(play.status(&alice, &text), 200);
+            let lines: &[&str] = match is_proxied {
+                true => &["Record-Route: <sip:p.example.net;transport=tcp;lr>"],
+                false => &[],
+            };
+            let text = sent(alice.subscribe("bob", lines));
+            assert_eq!(play.status(&alice, &text), 200);
+            play.settle();
+            assert_eq!(play.notifies(&alice).len(), 1, "over the connection");
+            play.world.hang_up(alice.at);
+            play.run(secs(90));
+            let told = play.notifies(&bob);
+            let is_open = told.last().is_some_and(|last| last.0.contains("open"));
+            assert_eq!(is_open, is_proxied, "{told:?}");
+        });
+    }
 }

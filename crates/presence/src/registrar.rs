@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use presently_pool::FlowToken;
-use presently_sip::{Message, Name, NameAddr, Params, Uri, WallTime};
+use presently_sip::{Edits, Message, Name, NameAddr, Params, Uri, WallTime};
 use presently_store::{Binding, BindingKey, Repeat};
 
 use crate::Expires;
+use crate::renewal::is_proxied;
 
 /// A REGISTER request, reduced to what the decision needs.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Register {
     pub path: Vec<Arc<str>>,
     /// The flow it came over.
     pub flow: FlowToken,
+    /// Whether it came by way of another proxy.
+    pub is_proxied: bool,
     /// The phone's User-Agent.
     pub user_agent: Arc<str>,
 }
@@ -98,12 +101,16 @@ impl RegisterError {
 }
 
 impl Register {
-    /// Reads a REGISTER.
+    /// Reads a REGISTER, which `edits` change.
     ///
     /// # Errors
     ///
     /// [`RegisterError::Syntax`].
-    pub fn read(message: &Message<'_>, flow: FlowToken) -> Result<Self, RegisterError> {
+    pub fn read(
+        message: &Message<'_>,
+        edits: &Edits<'_>,
+        flow: FlowToken,
+    ) -> Result<Self, RegisterError> {
         let cseq = message.cseq().ok_or(RegisterError::Syntax)?.number;
         Ok(Self {
             contacts: Contacts::read(message)?,
@@ -111,6 +118,7 @@ impl Register {
             cseq,
             path: message.values(Name::Path).map(Into::into).collect(),
             flow,
+            is_proxied: is_proxied(message, edits),
             user_agent: user_agent(message),
         })
     }
@@ -287,6 +295,7 @@ fn binding(
         instance: contact.instance.clone(),
         path: request.path.clone(),
         flow: request.flow,
+        is_proxied: request.is_proxied,
         call_id: request.call_id.clone(),
         cseq: request.cseq,
         q: contact.q,

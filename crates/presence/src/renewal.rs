@@ -2,7 +2,7 @@
 //! client's bindings say.
 
 use presently_pool::FlowToken;
-use presently_sip::Uri;
+use presently_sip::{Edits, Message, Name, Uri};
 use presently_store::Binding;
 
 use crate::notifier::Kept;
@@ -21,7 +21,7 @@ impl Renewal {
     /// same key, instance or Call-ID is the same phone's (RFC 5626 §6, RFC 3261 §10.2.4). Behind
     /// another proxy a flow is not the phone's own, and says nothing.
     pub(crate) fn of(held: &[Binding], put: &[Binding], flow: FlowToken) -> Option<Self> {
-        let is_direct = !put.is_empty() && put.iter().all(|binding| binding.path.is_empty());
+        let is_direct = !put.is_empty() && put.iter().all(|binding| binding.is_direct());
         let is_former = |binding: &&Binding| {
             binding.flow != flow && put.iter().any(|put| is_same_phone(binding, put))
         };
@@ -46,7 +46,7 @@ pub(crate) fn flow_of<'a>(
         return None;
     }
     let target = Uri::parse(row.remote_target()).ok()?;
-    let direct = bindings.filter(|binding| binding.path.is_empty());
+    let direct = bindings.filter(|binding| binding.is_direct());
     let fits = |binding: &Binding, port_counts: bool| {
         Uri::parse(&binding.contact).is_ok_and(|contact| {
             contact.user == target.user
@@ -64,6 +64,12 @@ pub(crate) fn flow_of<'a>(
         fitting.all(|flow| flow == first).then_some(first)
     };
     only(true).or_else(|| only(false))
+}
+
+/// Whether another proxy stands before the pool: more than one Via below the balancer's.
+pub(crate) fn is_proxied(message: &Message<'_>, edits: &Edits<'_>) -> bool {
+    let written = message.values(Name::Via).count();
+    written + usize::from(edits.via.is_some()) > 2
 }
 
 fn is_same_phone(held: &Binding, put: &Binding) -> bool {

@@ -9,6 +9,7 @@ use presently_sip::{Edits, Message, Name, NameAddr, Uri, WallTime};
 use presently_store::{DialogId, Repeat, Subscription, SubscriptionState};
 
 use crate::Expires;
+use crate::renewal::is_proxied;
 
 /// A SUBSCRIBE, reduced to what the decision needs.
 #[derive(Clone, Debug)]
@@ -240,12 +241,6 @@ fn refresh(
         owed: true,
         ..held.clone()
     }
-}
-
-/// Whether another proxy stands before the pool: more than one Via below the balancer's.
-fn is_proxied(message: &Message<'_>, edits: &Edits<'_>) -> bool {
-    let written = message.values(Name::Via).count();
-    written + usize::from(edits.via.is_some()) > 2
 }
 
 fn event_id(message: &Message<'_>) -> Arc<str> {

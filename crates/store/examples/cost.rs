@@ -454,6 +454,7 @@ fn binding(number: usize, changed: u64) -> Binding {
         user_agent: "baresip v3.9.0 (x86_64/Linux)".into(),
         expires_at: WallTime(changed),
         is_silent: false,
+        is_proxied: false,
         repeat: repeat(changed),
     }
 }

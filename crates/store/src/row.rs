@@ -53,6 +53,8 @@ pub struct Binding {
     pub path: Vec<Arc<str>>,
     /// The flow it was registered over.
     pub flow: FlowToken,
+    /// Whether its REGISTER came by way of another proxy, which need not say so in a Path.
+    pub is_proxied: bool,
     /// The Call-ID of the REGISTER that last wrote it, compared byte for byte (RFC 3261 §10.3).
     pub call_id: Arc<str>,
     /// And its CSeq.
@@ -68,6 +70,14 @@ pub struct Binding {
     pub is_silent: bool,
     /// The request that wrote it.
     pub repeat: Repeat,
+}
+
+impl Binding {
+    /// Whether its flow is the phone's own: behind another proxy it says nothing of the phone.
+    #[must_use]
+    pub fn is_direct(&self) -> bool {
+        self.path.is_empty() && !self.is_proxied
+    }
 }
 
 /// One published document (RFC 3903 §2), owned by the presentity's client.

@@ -526,6 +526,7 @@ fn binding(key: u64) -> Binding {
         user_agent: "".into(),
         expires_at: WallTime(0),
         is_silent: false,
+        is_proxied: false,
         repeat: Repeat::default(),
     }
 }

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use presently_pool::MemberId;
-use presently_sip::{Flow, Framing, Index};
+use presently_sip::{Edits, Flow, Framing, Index};
 
 use super::*;
 
@@ -38,6 +38,7 @@ fn request(contacts: Contacts, call_id: &str, cseq: u32) -> Register {
         cseq,
         path: Vec::new(),
         flow: flow(),
+        is_proxied: false,
         user_agent: "".into(),
     }
 }
@@ -207,7 +208,9 @@ fn contacts_are_read_as_written() {
         );
         let mut index = Index::default();
         let message = index.read(text.as_bytes(), Framing::Datagram).unwrap();
-        let read = match Register::read(&message, flow()).map(|register| register.contacts) {
+        let read = match Register::read(&message, &Edits::default(), flow())
+            .map(|register| register.contacts)
+        {
             Ok(Contacts::Query) => "query".to_owned(),
             Ok(Contacts::All) => "all".to_owned(),
             Ok(Contacts::Some(contacts)) => {

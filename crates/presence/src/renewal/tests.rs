@@ -33,6 +33,7 @@ fn binding(contact: &str, call_id: &str, instance: &str, slot: u32) -> Binding {
         user_agent: "".into(),
         expires_at: WallTime(0),
         is_silent: false,
+        is_proxied: false,
         repeat: Repeat::default(),
     }
 }

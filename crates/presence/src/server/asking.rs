@@ -132,7 +132,7 @@ impl Server {
         let mut users = known.actors.iter().filter_map(|slot| {
             let actor = self.actors.get(*slot)?;
             let bindings = actor.bindings.iter();
-            let mut over = bindings.filter(|row| row.path.is_empty() && row.flow == known.flow);
+            let mut over = bindings.filter(|row| row.is_direct() && row.flow == known.flow);
             Some((&actor.aor, over.next()?))
         });
         let Some((aor, binding)) = users.next() else {
@@ -223,9 +223,8 @@ impl Server {
         if !matches!(actor.state, State::Idle) {
             return false;
         }
-        let is_other = |row: &&mut Binding| {
-            row.path.is_empty() && row.flow == flow && row.is_silent != is_silent
-        };
+        let is_other =
+            |row: &&mut Binding| row.is_direct() && row.flow == flow && row.is_silent != is_silent;
         let mut bindings = actor.bindings.clone();
         let mut changes = Vec::new();
         for binding in bindings.iter_mut().filter(is_other) {
@@ -273,7 +272,7 @@ impl Server {
 /// The bindings over flows that are the phones' own: behind another proxy a flow says nothing of a
 /// phone.
 fn direct(bindings: &[Binding]) -> impl Iterator<Item = &Binding> {
-    bindings.iter().filter(|binding| binding.path.is_empty())
+    bindings.iter().filter(|binding| binding.is_direct())
 }
 
 /// RFC 3261 §11.1: from the pool itself, to `contact`.

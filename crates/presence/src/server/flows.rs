@@ -87,7 +87,7 @@ impl Server {
         };
         let mut bindings = actor.bindings.clone();
         let is_lost = |binding: &&mut Binding| {
-            binding.flow == *flow && binding.path.is_empty() && binding.expires_at > until
+            binding.flow == *flow && binding.is_direct() && binding.expires_at > until
         };
         let mut changes = Vec::new();
         for binding in bindings.iter_mut().filter(is_lost) {

@@ -154,7 +154,8 @@ impl Server {
     ) -> Result<(Plan, Vec<Change>), Refusal> {
         let actor = self.actor(slot)?;
         let flow = held.passage.flow.ok_or_else(Refusal::server_error)?;
-        let request = Register::read(&held.message(), flow).map_err(Refusal::register)?;
+        let message = held.message();
+        let request = Register::read(&message, &held.edits(), flow).map_err(Refusal::register)?;
         if taken_back::is_stale(&self.key, &request, actor) {
             return Err(Refusal::register(registrar::RegisterError::OutOfOrder));
         }

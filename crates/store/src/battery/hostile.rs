@@ -135,6 +135,7 @@ fn binding(text: &Arc<str>) -> Binding {
         user_agent: text.clone(),
         expires_at: LAST,
         is_silent: false,
+        is_proxied: true,
         repeat: largest(text),
     }
 }

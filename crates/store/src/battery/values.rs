@@ -80,6 +80,7 @@ pub(super) fn binding(key: &str) -> Binding {
         user_agent: "Phone/1.0".into(),
         expires_at: at(3600),
         is_silent: false,
+        is_proxied: false,
         repeat: repeat(1),
     }
 }

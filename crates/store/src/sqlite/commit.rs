@@ -146,13 +146,14 @@ impl<'a> Changing<'a> {
         let answer = &binding.repeat.answer;
         self.execute(
             "INSERT INTO bindings (client, key, contact, instance, path, flow, call_id, cseq, q,
-                    user_agent, expires_at, request, status, granted, answer_tag, to_tag, silent)
+                    user_agent, expires_at, request, status, granted, answer_tag, to_tag, silent,
+                    proxied)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
-                    ?17)
+                    ?17, ?18)
                 ON CONFLICT (client, key) DO UPDATE SET contact = ?3, instance = ?4, path = ?5,
                     flow = ?6, call_id = ?7, cseq = ?8, q = ?9, user_agent = ?10,
                     expires_at = ?11, request = ?12, status = ?13, granted = ?14,
-                    answer_tag = ?15, to_tag = ?16, silent = ?17",
+                    answer_tag = ?15, to_tag = ?16, silent = ?17, proxied = ?18",
             params![
                 self.id(),
                 binding.key.0,
@@ -171,6 +172,7 @@ impl<'a> Changing<'a> {
                 rows::answer_tag(&binding.repeat),
                 answer.to_tag,
                 binding.is_silent,
+                binding.is_proxied,
             ],
         )
     }

@@ -20,7 +20,7 @@ use crate::{
 macro_rules! binding_columns {
     () => {
         "key, contact, instance, path, flow, call_id, cseq, q, user_agent, expires_at, \
-         silent, request, status, granted, answer_tag, to_tag"
+         silent, proxied, request, status, granted, answer_tag, to_tag"
     };
 }
 
@@ -185,6 +185,7 @@ pub(super) fn binding(row: &Row<'_>) -> rusqlite::Result<Binding> {
         user_agent: cells.take()?,
         expires_at: cells.time()?,
         is_silent: cells.take()?,
+        is_proxied: cells.take()?,
         repeat: cells.repeat()?,
     })
 }

@@ -227,10 +227,12 @@ CREATE TABLE nlbs (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Which phones leave questions unanswered; an addition. A program that does not know it takes them
-/// for there, and leaves the mark as it is.
+/// Which phones leave questions unanswered, and which are behind another proxy; an addition. A
+/// program that does not know it takes them for there and for direct, and leaves the marks as they
+/// are.
 const SILENCE: &str = "
 ALTER TABLE bindings ADD COLUMN silent INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE bindings ADD COLUMN proxied INTEGER NOT NULL DEFAULT 0;
 ";
 
 /// Brings the store to the newest version, in one transaction that other processes wait for. A
