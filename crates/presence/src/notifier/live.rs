@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use presently_pool::{FlowToken, MemberId, Version};
-use presently_sip::{Flow, Moment, NameAddr, TimerId, Uri};
+use presently_sip::{Flow, Moment, NameAddr, Scheme, TimerId, Uri};
 use slab::Slab;
 
 use super::in_flight::Place;
@@ -211,8 +211,8 @@ impl Live {
     }
 
     /// By which balancer and flow a NOTIFY leaves; `None` while there is no way to the phone. The
-    /// current flow, unless another proxy stands between and its address can be read from the
-    /// route set or the target.
+    /// current flow, unless another proxy stands between that is to be reached by datagrams at an
+    /// address which can be read from the route set or the target.
     pub(crate) fn way(&self, reach: &Reach) -> Option<(MemberId, Option<FlowToken>)> {
         let current = self.row.flow;
         if self.row.common.is_proxied
@@ -240,12 +240,18 @@ impl Live {
         way.is_some_and(|(balancer, _)| balancer != self.row.flow.balancer)
     }
 
-    /// Where the first hop of the route set is, or the target without one.
+    /// Where the first hop of the route set is, or the target without one. A stream is not opened
+    /// to it: a hop that asks for one is reached by the one it came by.
     fn hop_address(&self) -> Option<(IpAddr, Option<u16>)> {
-        let hop = self.row.common.route_set.first();
-        let hop = NameAddr::parse(hop.map_or(self.row.remote_target(), |hop| hop))?;
-        let uri = Uri::parse(hop.uri).ok()?;
-        Some((uri.host.address()?, uri.port))
+        let hop = match self.row.common.route_set.first() {
+            Some(hop) => NameAddr::parse(hop)?.uri,
+            // A URI, no header's value: its parameters are its own.
+            None => self.row.remote_target(),
+        };
+        let uri = Uri::parse(hop).ok()?;
+        let transport = uri.params.value("transport").unwrap_or("udp");
+        let is_datagram = uri.scheme == Scheme::Sip && transport.eq_ignore_ascii_case("udp");
+        Some((uri.host.address()?, uri.port)).filter(|_| is_datagram)
     }
 }
 
