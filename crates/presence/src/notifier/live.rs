@@ -159,7 +159,7 @@ impl Live {
         self.is_substitute = is_out_of_order && !self.is_substitute;
         if !self.is_substitute {
             let pause = retry_after.map_or(RETRY_AFTER, |secs| Duration::from_secs(secs.into()));
-            self.not_before = now.after(pause.min(RETRY_AFTER_MAX));
+            self.not_before = now.after(pause.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX));
         }
     }
 
@@ -167,24 +167,28 @@ impl Live {
         self.is_forced || self.ending.is_some() || resource.version() > self.sent
     }
 
-    pub(super) fn may_notify(&self, resource: &Resource, now: Moment) -> bool {
+    /// Whether a NOTIFY waits for nothing but its time.
+    pub(super) fn is_ready(&self, resource: &Resource) -> bool {
         self.in_flight.is_none()
             && !self.is_frozen
             && self.ending != Some(Ending::Gone)
             && self.n + 1 < NUMBERS_PER_BASE
-            && now >= self.not_before
             && resource.is_known()
             && resource.version() >= self.floor
             && self.is_due(resource)
     }
 
-    /// When its timer is due: `repeat` is when what is in flight goes again or is given up.
-    pub(super) fn next_timeout(&self, repeat: Option<Moment>, is_behind: bool) -> Moment {
-        match repeat {
-            Some(due) => due.min(self.expires),
-            None if is_behind && !self.is_frozen => self.not_before.min(self.expires),
-            None => self.expires,
-        }
+    pub(super) fn may_notify(&self, resource: &Resource, now: Moment) -> bool {
+        now >= self.not_before && self.is_ready(resource)
+    }
+
+    /// When its timer is due, if time alone moves it: `repeat` is when what is in flight goes again
+    /// or is given up; `may_go` says that a NOTIFY waits for its time only. What has ended does not
+    /// expire once more.
+    pub(super) fn next_timeout(&self, repeat: Option<Moment>, may_go: bool) -> Option<Moment> {
+        let next = repeat.or_else(|| may_go.then_some(self.not_before));
+        let expires = self.ending.is_none().then_some(self.expires);
+        next.into_iter().chain(expires).min()
     }
 
     /// Whether the CSeq base must be rewritten.
@@ -266,5 +270,8 @@ const NUMBERS_PER_BASE: u32 = 1 << 12;
 const REBASE_ABOVE: u32 = NUMBERS_PER_BASE * 3 / 4;
 /// The port of a SIP URI that names none (RFC 3261 §19.1.2).
 const SIP_PORT: u16 = 5060;
+/// The shortest pause after a refusal: a phone that says 0 each time would be told and refuse again
+/// as fast as messages travel, for as long as it is subscribed.
+const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 /// The longest pause a phone's Retry-After is obeyed for.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(10);
