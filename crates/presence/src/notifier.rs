@@ -91,6 +91,8 @@ pub(crate) struct Notifier {
     resources: Slab<Resource>,
     by_resource: HashMap<ResourceId, usize, RandomState>,
     generation: u32,
+    /// Of those in `live`, how many have no actor any more.
+    last_words: usize,
     pub(crate) settling: Settling,
     /// Changes of `owed` that are not on their way to the store yet.
     owing: Vec<Owing>,
@@ -139,6 +141,7 @@ impl Notifier {
             generation: self.generation,
             row,
         }));
+        self.last_words += usize::from(actor.is_none());
         let slot = SubscriptionSlot::of(key);
         if let Some(resource) = self.resources.get_mut(place) {
             resource.watchers.push(slot);

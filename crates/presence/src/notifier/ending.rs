@@ -7,6 +7,12 @@ use super::{Bench, Ending, Notifier, Reading, SubscriptionSlot, Wish};
 use crate::Timer;
 
 impl Notifier {
+    /// Whether as many last NOTIFYs are under way as may be: no fetch is taken on top of them, and
+    /// what ends is forgotten without one.
+    pub(crate) fn is_full(&self) -> bool {
+        self.last_words >= LAST_WORDS_MAX
+    }
+
     /// The row is gone from the store: one last NOTIFY, then the slot is free. A subscriber that
     /// has said itself that it is gone gets none.
     pub(crate) fn end(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) {
@@ -17,10 +23,15 @@ impl Notifier {
             self.forget(slot, bench.wheel);
             return;
         }
-        live.actor = None;
+        let was_owned = live.actor.take().is_some();
         live.is_frozen = false;
         live.ending = Some(Ending::Timeout);
         live.not_before = bench.now.moment;
+        self.last_words += usize::from(was_owned);
+        if self.last_words > LAST_WORDS_MAX {
+            self.forget(slot, bench.wheel);
+            return;
+        }
         // Its row is gone: nobody will tell it anything after us.
         self.settle(slot);
         self.advance(slot, bench);
@@ -32,6 +43,7 @@ impl Notifier {
         let Some(mut live) = self.live.try_remove(slot.key()) else {
             return;
         };
+        self.last_words -= usize::from(live.actor.is_none());
         self.unanswered.take(&mut live.in_flight);
         if let Some((_, timer)) = live.timer {
             wheel.cancel(timer);
@@ -64,3 +76,8 @@ impl Notifier {
         Wish::Remove(slot, actor)
     }
 }
+
+/// Subscriptions and fetches of which only the last NOTIFY is left. Each waits for its answer for
+/// up to 64·T1, and no bound of a client's counts it: whoever fetches and never answers would fill
+/// the memory.
+pub(super) const LAST_WORDS_MAX: usize = 10_000;

@@ -384,13 +384,14 @@ impl Server {
 
     /// A bound is reached: the phone may come again (RFC 3261 §21.5.4).
     pub(super) fn refuse_busy(&mut self, now: Now, held: &Held, out: &mut Outputs) {
+        let refusal = self.busy();
+        self.refuse(now, held, &refusal, out);
+    }
+
+    /// Come again, but not all together.
+    pub(super) fn busy(&mut self) -> Refusal {
         let spread = self.random.next_u64() % RETRY_SPREAD_SECS;
-        self.refuse(
-            now,
-            held,
-            &Refusal::unavailable(RETRY_MIN_SECS + spread),
-            out,
-        );
+        Refusal::unavailable(RETRY_MIN_SECS + spread)
     }
 
     /// There is no room for a request, or no more time. A mute server says nothing: a repeat is

@@ -245,6 +245,9 @@ impl Server {
         let (subscribed, granted) =
             subscription::decide(&request, row, &situation, &repeat).map_err(Refusal::subscribe)?;
         let present = present.map(|(place, ..)| place);
+        if granted == 0 && present.is_none() && self.notifier.is_full() {
+            return Err(self.busy());
+        }
         Ok(self.plan_subscribe(now, subscribed, present, granted))
     }
 
