@@ -203,7 +203,7 @@ impl Server {
             until: now.wall.after(RELEASE_AFTER),
         }));
         plan.bindings = Some(decided.after);
-        plan::drop_with_flows(actor, &mut plan, &gone, &mut changes);
+        plan::drop_with_flows(actor, &mut plan, &gone, now.wall, &mut changes);
         Ok((plan, changes))
     }
 

@@ -239,6 +239,11 @@ fn publish(number: usize, tag: Option<&str>, expires_secs: u32, note: &str) -> S
     )
 }
 
+fn tag(answer: &str) -> &str {
+    let rest = answer.split("SIP-ETag: ").nth(1).expect("an entity-tag");
+    rest.lines().next().unwrap()
+}
+
 /// Whoever fetches and never answers fills no memory.
 // RFC 6665 §4.4.3
 #[test]
@@ -293,4 +298,68 @@ fn a_request_that_waits_is_counted_once() {
     play.pass(Duration::from_secs(1));
     assert_eq!(play.take().len(), 2);
     assert_eq!(play.server.counters().requests_held, 2);
+}
+
+/// What a phone does after its first PUBLISH.
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    LogOff,
+    Modify,
+    Refresh,
+    Remove,
+}
+
+/// The network keeps a copy of the first PUBLISH until another server has the client.
+// RFC 3903 §6
+#[test]
+fn a_late_copy_of_a_publish_makes_nothing_again_at_another_server() {
+    for next in [Next::LogOff, Next::Modify, Next::Refresh, Next::Remove] {
+        let mut play = Play::new(2, Rows::default());
+        play.ask(&register(1, 3600));
+        let first = publish(1, None, 600, "here");
+        let answer = play.ask(&first).concat();
+        let tag = tag(&answer);
+        let said = play.ask(&match next {
+            Next::LogOff => register(2, 0),
+            Next::Modify => publish(2, Some(tag), 600, "there"),
+            Next::Refresh => publish(2, Some(tag), 600, ""),
+            Next::Remove => publish(2, Some(tag), 0, ""),
+        });
+        assert!(
+            said.concat().starts_with("SIP/2.0 200 "),
+            "{next:?} {said:?}"
+        );
+        let left: Vec<_> = play
+            .rows
+            .publications
+            .iter()
+            .map(|row| row.tag.clone())
+            .collect();
+        let is_kept = matches!(next, Next::Modify | Next::Refresh);
+        assert_eq!(left.len(), usize::from(is_kept), "{next:?}");
+        let mut other = Play::new(3, play.rows);
+        other.now = play.now;
+        let said = other.ask(&first).concat();
+        assert!(
+            said.contains(&format!("\r\nSIP-ETag: {tag}\r\n")),
+            "{next:?}: {said}"
+        );
+        let after: Vec<_> = other
+            .rows
+            .publications
+            .iter()
+            .map(|row| row.tag.clone())
+            .collect();
+        assert_eq!(after, left, "{next:?}");
+    }
+}
+
+/// A phone that refreshes in time costs no tombstone.
+#[test]
+fn a_publish_that_no_copy_of_can_come_leaves_nothing_when_it_is_replaced() {
+    let mut play = Play::new(2, Rows::default());
+    let answer = play.ask(&publish(1, None, 600, "here")).concat();
+    play.pass(Duration::from_secs(33));
+    play.ask(&publish(2, Some(tag(&answer)), 600, "there"));
+    assert!(play.rows.repeats.is_empty());
 }
