@@ -69,23 +69,26 @@ pub(crate) fn apply(
         }
         PublishDecision::Remove { tag } => {
             after.retain(|row| !is_it(row, tag));
-            let change = Change::RemovePublication {
+            let mut changes = vec![Change::RemovePublication {
                 resource: publishing.resource.clone(),
                 tag: tag.clone(),
                 tombstone: Some((
                     publishing.repeat.clone(),
                     publishing.now.after(REPEAT_WINDOW),
                 )),
-            };
-            (after, vec![change])
+            }];
+            let gone = held.iter().find(|row| is_it(row, tag));
+            changes.extend(gone.map(|row| remember(row, publishing.now)));
+            (after, changes)
         }
         PublishDecision::Refresh { tag, expires_secs } => {
             let Some(row) = after.iter_mut().find(|row| is_it(row, tag)) else {
                 return (after, Vec::new());
             };
+            let former = remember_young(row, publishing.now);
             renew(row, *expires_secs, publishing);
             let change = put(row, Some(tag));
-            (after, vec![change])
+            (after, std::iter::once(change).chain(former).collect())
         }
         PublishDecision::Put {
             replaces,
@@ -93,17 +96,36 @@ pub(crate) fn apply(
         } => {
             let mut row = fresh(request, publishing);
             renew(&mut row, *expires_secs, publishing);
-            let change = put(&row, replaces.as_ref());
+            let mut changes = vec![put(&row, replaces.as_ref())];
             let place = replaces
                 .as_ref()
                 .and_then(|tag| after.iter_mut().find(|row| is_it(row, tag)));
             match place {
-                Some(place) => *place = row,
+                Some(place) => {
+                    changes.extend(remember_young(place, publishing.now));
+                    *place = row;
+                }
                 None => after.push(row),
             }
-            (after, vec![change])
+            (after, changes)
         }
     }
+}
+
+/// A late copy of the request that made a publication must not make it again, at whichever server.
+pub(crate) fn remember(gone: &Publication, now: WallTime) -> Change {
+    Change::Remember {
+        repeat: gone.repeat.clone(),
+        until: now.after(REPEAT_WINDOW),
+    }
+}
+
+/// The same of one that is replaced, unless no copy can come any more: a phone that refreshes in
+/// time costs the store no row.
+fn remember_young(replaced: &Publication, now: WallTime) -> Option<Change> {
+    let granted = Duration::from_secs(replaced.repeat.answer.expires_secs.into());
+    let age = granted.saturating_sub(replaced.expires_at.since(now));
+    (age < REPEAT_WINDOW).then(|| remember(replaced, now))
 }
 
 fn fresh(request: &Publish<'_>, publishing: &Publishing<'_>) -> Publication {

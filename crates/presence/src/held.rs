@@ -19,6 +19,8 @@ pub(crate) struct Held {
     /// Names what it asks, whatever its branch (design: an equal key is a repeat).
     pub(crate) request: RequestKey,
     pub(crate) arrived: Moment,
+    /// Whether it was counted as one that waits.
+    has_waited: bool,
     bytes: Bytes,
     index: Index,
     via: Option<Box<str>>,
@@ -86,6 +88,7 @@ impl Held {
     ) -> Self {
         Self {
             _share: room.take(size_of::<Self>() + message.bytes().len()),
+            has_waited: false,
             passage: passage.clone(),
             key,
             request,
@@ -116,6 +119,11 @@ impl Held {
             record_route: self.record_route.as_deref(),
             ..self.rest
         }
+    }
+
+    /// Notes that it waits; `true` the first time.
+    pub(crate) fn begin_waiting(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_waited, true)
     }
 
     /// The message and what the balancer changed in it.

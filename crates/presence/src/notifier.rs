@@ -5,6 +5,7 @@
 //! when its resource has come further than what it was last sent, when a SUBSCRIBE was just
 //! answered, or when it has ended; while one is unanswered newer versions collapse into the next.
 
+mod ending;
 mod in_flight;
 mod kept;
 mod live;
@@ -90,6 +91,8 @@ pub(crate) struct Notifier {
     resources: Slab<Resource>,
     by_resource: HashMap<ResourceId, usize, RandomState>,
     generation: u32,
+    /// Of those in `live`, how many have no actor any more.
+    last_words: usize,
     pub(crate) settling: Settling,
     /// Changes of `owed` that are not on their way to the store yet.
     owing: Vec<Owing>,
@@ -138,6 +141,7 @@ impl Notifier {
             generation: self.generation,
             row,
         }));
+        self.last_words += usize::from(actor.is_none());
         let slot = SubscriptionSlot::of(key);
         if let Some(resource) = self.resources.get_mut(place) {
             resource.watchers.push(slot);
@@ -198,46 +202,6 @@ impl Notifier {
     pub(crate) fn freeze(&mut self, slot: SubscriptionSlot) {
         if let Some(live) = self.get_mut(slot) {
             live.is_frozen = true;
-        }
-    }
-
-    /// The row is gone from the store: one last NOTIFY, then the slot is free. A subscriber that
-    /// has said itself that it is gone gets none.
-    pub(crate) fn end(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) {
-        let Some(live) = self.get_mut(slot) else {
-            return;
-        };
-        if live.ending == Some(Ending::Gone) || live.way(bench.reach).is_none() {
-            self.forget(slot, bench.wheel);
-            return;
-        }
-        live.actor = None;
-        live.is_frozen = false;
-        live.ending = Some(Ending::Timeout);
-        live.not_before = bench.now.moment;
-        // Its row is gone: nobody will tell it anything after us.
-        self.settle(slot);
-        self.advance(slot, bench);
-    }
-
-    /// Forgets a subscription at once, without a word to the subscriber.
-    pub(crate) fn forget(&mut self, slot: SubscriptionSlot, wheel: &mut Wheel<Timer>) {
-        self.settle(slot);
-        let Some(mut live) = self.live.try_remove(slot.key()) else {
-            return;
-        };
-        self.unanswered.take(&mut live.in_flight);
-        if let Some((_, timer)) = live.timer {
-            wheel.cancel(timer);
-        }
-        let Some(resource) = self.resources.get_mut(live.resource_key()) else {
-            return;
-        };
-        resource.watchers.retain(|watcher| *watcher != slot);
-        if resource.watchers.is_empty() {
-            let mut resource = self.resources.remove(live.resource_key());
-            resource.settle(Reading::Done, &mut self.settling);
-            self.by_resource.remove(&resource.id);
         }
     }
 
@@ -399,7 +363,12 @@ impl Notifier {
         bench.counters.notifies_timed_out += u64::from(is_reached);
         let sent = self.unanswered.take(&mut live.in_flight);
         let was_last = sent.is_some_and(|sent| sent.is_last);
-        if bench.is_mute || !(is_reached || was_last) {
+        if !is_reached && live.actor.is_none() {
+            // A last word that cannot go is not waited for.
+            self.forget(slot, bench.wheel);
+            return Wish::Nothing;
+        }
+        if bench.is_mute || !is_reached {
             // It was not repeated as it should have been: that says nothing about the phone.
             live.is_forced = true;
             live.not_before = bench.now.moment;
@@ -424,23 +393,6 @@ impl Notifier {
         Wish::Nothing
     }
 
-    /// The subscriber is gone: the row is to be removed, and nothing more is sent.
-    fn give_up(&mut self, slot: SubscriptionSlot, bench: &mut Bench<'_>) -> Wish {
-        let Some(live) = find(&mut self.live, slot) else {
-            return Wish::Nothing;
-        };
-        let Some(actor) = live.actor else {
-            self.forget(slot, bench.wheel);
-            return Wish::Nothing;
-        };
-        live.ending = Some(Ending::Gone);
-        live.is_frozen = true;
-        if let Some(resource) = self.resources.get(live.resource_key()) {
-            crate::events::given_up(&resource.id, live.row.call_id());
-        }
-        Wish::Remove(slot, actor)
-    }
-
     pub(crate) fn get(&self, slot: SubscriptionSlot) -> Option<&Live> {
         self.live.get(slot.key()).map(|live| &**live)
     }
@@ -460,14 +412,16 @@ impl Notifier {
         let Some(live) = find(&mut self.live, slot) else {
             return;
         };
-        let is_behind = self
-            .resources
-            .get(live.resource_key())
-            .is_some_and(|resource| live.is_due(resource));
-        let may_speak = !bench.is_mute && live.way(bench.reach).is_some();
+        // What it waits for otherwise (its document, a way, the word) lets it advance itself.
+        let resource = self.resources.get(live.resource_key());
+        let may_go = resource.is_some_and(|resource| live.is_ready(resource))
+            && !bench.is_mute
+            && live.way(bench.reach).is_some();
         let sent = self.unanswered.get(live.in_flight);
         let repeat = sent.and_then(|sent| sent.transaction.poll_timeout());
-        let due = live.next_timeout(repeat, is_behind && may_speak);
+        let Some(due) = live.next_timeout(repeat, may_go) else {
+            return;
+        };
         match live.timer {
             Some((armed, _)) if armed <= due => return,
             Some((_, timer)) => drop(bench.wheel.cancel(timer)),

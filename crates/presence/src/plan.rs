@@ -11,6 +11,7 @@ use presently_store::{
 };
 
 use crate::actor::Actor;
+use crate::compositor;
 use crate::held::Held;
 use crate::notifier::SubscriptionSlot;
 use crate::package::{Composed, Packages, ResourceState};
@@ -147,7 +148,7 @@ pub(crate) fn expire(actor: &Actor, now: WallTime, changes: &mut Vec<Change>) ->
             tombstone: None,
         }));
         plan.bindings = Some(kept);
-        drop_with_flows(actor, &mut plan, &over, changes);
+        drop_with_flows(actor, &mut plan, &over, now, changes);
     }
     let publications = plan.publications.as_ref().unwrap_or(&actor.publications);
     if publications.iter().any(|row| is_over(row.expires_at)) {
@@ -188,6 +189,7 @@ pub(crate) fn drop_with_flows(
     actor: &Actor,
     plan: &mut Plan,
     gone: &[Binding],
+    now: WallTime,
     changes: &mut Vec<Change>,
 ) {
     let is_left = plan.bindings.as_deref().is_none_or(is_there);
@@ -201,6 +203,7 @@ pub(crate) fn drop_with_flows(
         .partition(|row| gone.iter().any(|binding| binding.flow == row.flow));
     if !over.is_empty() {
         changes.extend(over.iter().map(remove_publication));
+        changes.extend(over.iter().map(|row| compositor::remember(row, now)));
         plan.publications = Some(kept);
     }
 }

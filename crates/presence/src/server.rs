@@ -172,7 +172,7 @@ impl Server {
         }
         let keys = (transaction, RequestKey(request));
         let held = Held::new(now.moment, passage, keys, (message, edits), &self.room);
-        let held = Box::new(held);
+        let mut held = Box::new(held);
         let round = self.notifier.settling.round_of(passage.epoch);
         let slot = self.actor_of((*client, passage.epoch), aor, round, out);
         let Some(actor) = self.actors.get_mut(slot) else {
@@ -181,6 +181,9 @@ impl Server {
         if self.room.is_full() || actor.queue.len() >= self.config.queue_max {
             self.turn_away(now, &held, out);
             return;
+        }
+        if matches!(actor.state, State::Waiting) {
+            self.counters.requests_held += u64::from(held.begin_waiting());
         }
         actor.queue.push_back(held);
         self.advance(now, slot, out);
@@ -475,3 +478,6 @@ const ANSWERS_BYTES: usize = 16 * 1024 * 1024;
 /// Requests that may be under way at a time; past it the oldest is forgotten and a repeat of it
 /// counts as new.
 const UNFINISHED_MAX: usize = 100_000;
+
+#[cfg(test)]
+mod tests;

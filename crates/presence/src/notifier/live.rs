@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use presently_pool::{FlowToken, MemberId, Version};
-use presently_sip::{Flow, Moment, NameAddr, TimerId, Uri};
+use presently_sip::{Flow, Moment, NameAddr, Scheme, TimerId, Uri};
 use slab::Slab;
 
 use super::in_flight::Place;
@@ -159,7 +159,7 @@ impl Live {
         self.is_substitute = is_out_of_order && !self.is_substitute;
         if !self.is_substitute {
             let pause = retry_after.map_or(RETRY_AFTER, |secs| Duration::from_secs(secs.into()));
-            self.not_before = now.after(pause.min(RETRY_AFTER_MAX));
+            self.not_before = now.after(pause.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX));
         }
     }
 
@@ -167,24 +167,28 @@ impl Live {
         self.is_forced || self.ending.is_some() || resource.version() > self.sent
     }
 
-    pub(super) fn may_notify(&self, resource: &Resource, now: Moment) -> bool {
+    /// Whether a NOTIFY waits for nothing but its time.
+    pub(super) fn is_ready(&self, resource: &Resource) -> bool {
         self.in_flight.is_none()
             && !self.is_frozen
             && self.ending != Some(Ending::Gone)
             && self.n + 1 < NUMBERS_PER_BASE
-            && now >= self.not_before
             && resource.is_known()
             && resource.version() >= self.floor
             && self.is_due(resource)
     }
 
-    /// When its timer is due: `repeat` is when what is in flight goes again or is given up.
-    pub(super) fn next_timeout(&self, repeat: Option<Moment>, is_behind: bool) -> Moment {
-        match repeat {
-            Some(due) => due.min(self.expires),
-            None if is_behind && !self.is_frozen => self.not_before.min(self.expires),
-            None => self.expires,
-        }
+    pub(super) fn may_notify(&self, resource: &Resource, now: Moment) -> bool {
+        now >= self.not_before && self.is_ready(resource)
+    }
+
+    /// When its timer is due, if time alone moves it: `repeat` is when what is in flight goes again
+    /// or is given up; `may_go` says that a NOTIFY waits for its time only. What has ended does not
+    /// expire once more.
+    pub(super) fn next_timeout(&self, repeat: Option<Moment>, may_go: bool) -> Option<Moment> {
+        let next = repeat.or_else(|| may_go.then_some(self.not_before));
+        let expires = self.ending.is_none().then_some(self.expires);
+        next.into_iter().chain(expires).min()
     }
 
     /// Whether the CSeq base must be rewritten.
@@ -211,8 +215,8 @@ impl Live {
     }
 
     /// By which balancer and flow a NOTIFY leaves; `None` while there is no way to the phone. The
-    /// current flow, unless another proxy stands between and its address can be read from the
-    /// route set or the target.
+    /// current flow, unless another proxy stands between that is to be reached by datagrams at an
+    /// address which can be read from the route set or the target.
     pub(crate) fn way(&self, reach: &Reach) -> Option<(MemberId, Option<FlowToken>)> {
         let current = self.row.flow;
         if self.row.common.is_proxied
@@ -240,12 +244,18 @@ impl Live {
         way.is_some_and(|(balancer, _)| balancer != self.row.flow.balancer)
     }
 
-    /// Where the first hop of the route set is, or the target without one.
+    /// Where the first hop of the route set is, or the target without one. A stream is not opened
+    /// to it: a hop that asks for one is reached by the one it came by.
     fn hop_address(&self) -> Option<(IpAddr, Option<u16>)> {
-        let hop = self.row.common.route_set.first();
-        let hop = NameAddr::parse(hop.map_or(self.row.remote_target(), |hop| hop))?;
-        let uri = Uri::parse(hop.uri).ok()?;
-        Some((uri.host.address()?, uri.port))
+        let hop = match self.row.common.route_set.first() {
+            Some(hop) => NameAddr::parse(hop)?.uri,
+            // A URI, no header's value: its parameters are its own.
+            None => self.row.remote_target(),
+        };
+        let uri = Uri::parse(hop).ok()?;
+        let transport = uri.params.value("transport").unwrap_or("udp");
+        let is_datagram = uri.scheme == Scheme::Sip && transport.eq_ignore_ascii_case("udp");
+        Some((uri.host.address()?, uri.port)).filter(|_| is_datagram)
     }
 }
 
@@ -260,5 +270,8 @@ const NUMBERS_PER_BASE: u32 = 1 << 12;
 const REBASE_ABOVE: u32 = NUMBERS_PER_BASE * 3 / 4;
 /// The port of a SIP URI that names none (RFC 3261 §19.1.2).
 const SIP_PORT: u16 = 5060;
+/// The shortest pause after a refusal: a phone that says 0 each time would be told and refuse again
+/// as fast as messages travel, for as long as it is subscribed.
+const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 /// The longest pause a phone's Retry-After is obeyed for.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(10);

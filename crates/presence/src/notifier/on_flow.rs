@@ -76,16 +76,15 @@ impl Notifier {
         let Some(live) = find(&mut self.live, slot) else {
             return;
         };
-        let is_stream = live.row.flow.flow.protocol.is_reliable();
-        if !is_stream || live.way(bench.reach).is_some() {
+        if live.way(bench.reach).is_some() {
             return;
         }
-        let Some(sent) = self.unanswered.take(&mut live.in_flight) else {
-            return;
-        };
-        live.is_forced = true;
-        bench.counters.notifies_dropped += 1;
-        if sent.is_last {
+        let is_stream = live.row.flow.flow.protocol.is_reliable();
+        if is_stream && self.unanswered.take(&mut live.in_flight).is_some() {
+            live.is_forced = true;
+            bench.counters.notifies_dropped += 1;
+        }
+        if live.actor.is_none() && live.in_flight.is_none() {
             self.forget(slot, bench.wheel);
         }
     }

@@ -2,6 +2,7 @@
 //! absence does. Method: the notifier alone under a virtual clock.
 
 mod flows;
+mod timers;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ struct Play {
     is_mute: bool,
     reach: Reach,
     now: Now,
+    /// Timers that fired.
+    fires: usize,
 }
 
 /// One NOTIFY that left.
@@ -54,6 +57,7 @@ impl Play {
             is_mute: false,
             reach: Reach::default(),
             now,
+            fires: 0,
         }
     }
 
@@ -99,6 +103,7 @@ impl Play {
             self.go_to(due.max(self.now.moment));
             let mut fired = Vec::new();
             self.wheel.expire(self.now.moment, &mut fired);
+            self.fires += fired.len();
             for timer in fired {
                 let Timer::Subscription(slot) = timer else {
                     panic!("{timer:?} is not of the notifier");
@@ -394,7 +399,13 @@ fn each_answer_ends_it_or_does_not() {
 // RFC 3261 §20.33
 #[test]
 fn a_refused_notify_is_tried_again_after_what_the_phone_asks_for() {
-    for (retry_after, from, until) in [(Some(5), 4_900, 5_200), (None, 29_900, 30_200)] {
+    let cases = [
+        (Some(0), 900, 1_200),
+        (Some(5), 4_900, 5_200),
+        (Some(86_400), 599_900, 600_200),
+        (None, 29_900, 30_200),
+    ];
+    for (retry_after, from, until) in cases {
         let mut play = Play::new();
         play.subscribed();
         let first = play.take().remove(0);

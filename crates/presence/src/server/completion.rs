@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use presently_pool::{Epoch, ResourceId, Wake};
+use presently_pool::{Epoch, ResourceId, Version, Wake};
 use presently_sip::{Date, Name, Now, WallTime};
 use presently_store::{Answer, Binding, Document, Outcome, Refused, Written};
 
@@ -119,6 +119,7 @@ impl Server {
             self.with_bench(now, out, |notifier, bench| {
                 notifier.end(subscription, bench);
             });
+            self.read_for(subscription, out);
         }
         let Some((row, fate)) = plan.subscription else {
             return;
@@ -172,6 +173,18 @@ impl Server {
             Fate::Ended(_) => notifier.end(place, bench),
             _ => notifier.advance(place, bench),
         });
+    }
+
+    /// Reads the document of a last NOTIFY where nobody had to know it before: all that an activation
+    /// finds told is read when it changes.
+    fn read_for(&mut self, place: crate::notifier::SubscriptionSlot, out: &mut Outputs) {
+        let live = self.notifier.get(place);
+        let resource = live
+            .and_then(|live| self.notifier.resource_id(live))
+            .cloned();
+        if let Some(resource) = resource {
+            self.hear(&resource, Version::default(), out);
+        }
     }
 
     fn unlist(&mut self, slot: usize, place: crate::notifier::SubscriptionSlot) {
@@ -371,13 +384,14 @@ impl Server {
 
     /// A bound is reached: the phone may come again (RFC 3261 §21.5.4).
     pub(super) fn refuse_busy(&mut self, now: Now, held: &Held, out: &mut Outputs) {
+        let refusal = self.busy();
+        self.refuse(now, held, &refusal, out);
+    }
+
+    /// Come again, but not all together.
+    pub(super) fn busy(&mut self) -> Refusal {
         let spread = self.random.next_u64() % RETRY_SPREAD_SECS;
-        self.refuse(
-            now,
-            held,
-            &Refusal::unavailable(RETRY_MIN_SECS + spread),
-            out,
-        );
+        Refusal::unavailable(RETRY_MIN_SECS + spread)
     }
 
     /// There is no room for a request, or no more time. A mute server says nothing: a repeat is

@@ -176,6 +176,9 @@ impl Server {
         let Some(actor) = self.actors.get_mut(slot) else {
             return;
         };
+        for held in &mut actor.queue {
+            self.counters.requests_held += u64::from(held.begin_waiting());
+        }
         let mut late = Vec::new();
         while let Some(held) = actor
             .queue
@@ -189,7 +192,6 @@ impl Server {
             self.wheel.cancel(timer);
         }
         actor.timer = Some(self.wheel.arm(due, Timer::Actor(slot)));
-        self.counters.requests_held += 1;
         for held in &late {
             self.turn_away(now, held, out);
         }

@@ -204,7 +204,7 @@ impl Server {
             until: now.wall.after(RELEASE_AFTER),
         }));
         plan.bindings = Some(decided.after);
-        plan::drop_with_flows(actor, &mut plan, &gone, &mut changes);
+        plan::drop_with_flows(actor, &mut plan, &gone, now.wall, &mut changes);
         Ok((plan, changes))
     }
 
@@ -246,6 +246,9 @@ impl Server {
         let (subscribed, granted) =
             subscription::decide(&request, row, &situation, &repeat).map_err(Refusal::subscribe)?;
         let present = present.map(|(place, ..)| place);
+        if granted == 0 && present.is_none() && self.notifier.is_full() {
+            return Err(self.busy());
+        }
         Ok(self.plan_subscribe(now, subscribed, present, granted))
     }
 

@@ -265,9 +265,11 @@ pub(super) const SERVER: &[Metric<presently_presence::Counters>] = &[
     ("presence_requests_refused", "Requests refused", |it| {
         it.requests_refused
     }),
-    ("presence_requests_held", "Requests that waited", |it| {
-        it.requests_held
-    }),
+    (
+        "presence_requests_held",
+        "Requests that waited for the store or their assignment",
+        |it| it.requests_held,
+    ),
     (
         "presence_requests_handed_back",
         "Requests of clients of other servers",

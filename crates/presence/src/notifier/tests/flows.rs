@@ -202,3 +202,38 @@ fn without_any_balancer_nothing_is_sent_and_nothing_counted() {
     play.living(&[2]);
     assert_eq!(play.take().len(), 1);
 }
+
+/// The SUBSCRIBE came over a stream of another proxy, which wants its requests over one.
+// RFC 3261 §8.1.2
+#[test]
+fn a_hop_that_is_not_reached_by_datagrams_is_reached_by_the_flow() {
+    let bob = "sip:bob@192.0.2.1";
+    let cases = [
+        (Some("<sip:192.0.2.7;lr>"), bob, false),
+        (Some("<sip:192.0.2.7;transport=UDP;lr>"), bob, false),
+        (Some("<sip:192.0.2.7;transport=tcp;lr>"), bob, true),
+        (Some("<sip:192.0.2.7;transport=TCP>"), bob, true),
+        (Some("<sips:192.0.2.7;lr>"), bob, true),
+        (Some("<sip:proxy.example.test;lr>"), bob, true),
+        (None, "sip:bob@10.0.0.5", false),
+        (None, "sip:bob@10.0.0.5;transport=tcp", true),
+        (None, "sips:bob@10.0.0.5", true),
+    ];
+    for (hop, target, is_by_flow) in cases {
+        let mut play = Play::new();
+        let flow = over(Protocol::Tcp, 3);
+        let row = Subscription {
+            route_set: hop.map(Into::into).into_iter().collect(),
+            remote_target: target.into(),
+            is_proxied: true,
+            flow,
+            ..row(play.now)
+        };
+        play.with(|notifier, bench| {
+            notifier.insert(row, (Some(4), 1), Entrance::Subscribed, bench)
+        });
+        play.learn(1);
+        let by: Vec<_> = play.out.to_balancers.iter().map(|one| one.flow).collect();
+        assert_eq!(by, [is_by_flow.then_some(flow)], "{hop:?} {target}");
+    }
+}
