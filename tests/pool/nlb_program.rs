@@ -153,6 +153,16 @@ fn status_shows_who_is_served_and_where() {
     );
 }
 
+/// Has `nlb` read its file again, which now says `text`, and waits until it has said `line`.
+fn reload(nlb: &Nlb, pool: &Pool, text: &str, line: &str) {
+    pool.place.write("nlb.toml", text);
+    nlb.process.signal("HUP");
+    until(line, Duration::from_secs(10), || {
+        let said = nlb.process.said();
+        said.iter().any(|said| said.contains(line)).then_some(())
+    });
+}
+
 #[test]
 fn a_reload_changes_the_servers_and_says_what_needs_a_restart() {
     let pool = pool();
@@ -161,17 +171,7 @@ fn a_reload_changes_the_servers_and_says_what_needs_a_restart() {
     let nlb = Nlb::start(&pool.place, &settings);
     let mut alice = Guest::open(nlb.http, "alice", None).unwrap();
     assert_eq!(alice.server, "a1");
-    let reload = |text: &str, line: &str| {
-        pool.place.write("nlb.toml", text);
-        nlb.process.signal("HUP");
-        until(line, Duration::from_secs(10), || {
-            nlb.process
-                .said()
-                .iter()
-                .any(|said| said.contains(line))
-                .then_some(())
-        });
-    };
+    let reload = |text: &str, line: &str| reload(&nlb, &pool, text, line);
     let second = settings.replace(&Nlb::servers(&[&servers[0]]), &Nlb::servers(&[&servers[1]]));
     reload(&second, "nlb.toml: server");
     let bob = Guest::open(nlb.http, "bob", None).unwrap();
@@ -192,6 +192,27 @@ fn a_reload_changes_the_servers_and_says_what_needs_a_restart() {
     );
     reload("domain = 3\n", "the configuration stays as it was");
     assert!(alice.echo() && Guest::open(nlb.http, "carol", None).is_ok());
+}
+
+#[test]
+fn the_users_of_a_server_that_was_taken_off_the_list_move_when_it_dies() {
+    let pool = pool();
+    let servers = [Application::start("a1"), Application::start("a2")];
+    let settings = Nlb::settings(&pool.place, pool.udp(), &[&servers[0]]);
+    let nlb = Nlb::start(&pool.place, &settings);
+    let mut alice = Guest::open(nlb.http, "alice", None).unwrap();
+    let second = settings.replace(&Nlb::servers(&[&servers[0]]), &Nlb::servers(&[&servers[1]]));
+    reload(&nlb, &pool, &second, "nlb.toml: server");
+    assert!(alice.echo());
+    assert_eq!(nlb.metrics().get("nlb_server_up"), 2, "of two");
+    servers[0].die();
+    alice.until_closed();
+    nlb.until_steps("alice", &["moved"]);
+    let again = Guest::open(nlb.http, "alice", None).unwrap();
+    assert_eq!(again.server, "a2");
+    let rows = nlb.sessions().servers;
+    assert!(rows.iter().all(|row| row.server == "a2"), "{rows:?}");
+    assert_eq!(nlb.metrics().get("nlb_server_up"), 1, "of one");
 }
 
 #[test]

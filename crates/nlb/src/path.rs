@@ -86,7 +86,7 @@ pub enum CutReason {
     Idle,
     /// The user has left, as presence says.
     Left,
-    /// Its application server is down, or was taken from the list and did not empty in time.
+    /// Its application server is down, on the list or taken off it.
     ServerGone,
 }
 

@@ -200,6 +200,11 @@ impl Servers {
         self.server_of.len()
     }
 
+    /// How many servers there are; those that drain too.
+    pub fn count(&self) -> usize {
+        self.by_name.len()
+    }
+
     /// Every server, in the order of names; those that drain too.
     pub fn iter(&self) -> impl Iterator<Item = Standing<'_>> {
         self.by_name.values().map(|held| Standing {
