@@ -1,6 +1,8 @@
 //! `presently nlb` as a program: what it refuses, what it shows, what it takes over while it runs.
 
-use std::net::UdpSocket;
+use std::io::Write;
+use std::net::{TcpStream, UdpSocket};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use presently::nlb::SessionList;
@@ -213,6 +215,29 @@ fn the_users_of_a_server_that_was_taken_off_the_list_move_when_it_dies() {
     let rows = nlb.sessions().servers;
     assert!(rows.iter().all(|row| row.server == "a2"), "{rows:?}");
     assert_eq!(nlb.metrics().get("nlb_server_up"), 1, "of one");
+}
+
+#[test]
+fn open_connections_ask_at_the_address_that_a_reload_gives_their_server() {
+    let pool = pool();
+    let (asked, seen) = mpsc::channel();
+    let servers = ["old", "new"].map(|which| {
+        let asked = asked.clone();
+        Application::start_with("a1", move |_| asked.send(which).unwrap())
+    });
+    let settings = Nlb::settings(&pool.place, pool.udp(), &[&servers[0]]);
+    let nlb = Nlb::start(&pool.place, &settings);
+    let mut client = TcpStream::connect(nlb.http).unwrap();
+    let mut ask = || {
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\nX-User: alice\r\n\r\n";
+        client.write_all(request).unwrap();
+        seen.recv_timeout(Duration::from_secs(10)).unwrap()
+    };
+    assert_eq!(ask(), "old");
+    let second = settings.replace(&Nlb::servers(&[&servers[0]]), &Nlb::servers(&[&servers[1]]));
+    reload(&nlb, &pool, &second, "nlb.toml: server");
+    assert_eq!(ask(), "new");
+    assert_eq!(nlb.session("alice").unwrap().paths, 1);
 }
 
 #[test]

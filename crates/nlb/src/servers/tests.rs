@@ -163,7 +163,8 @@ fn a_reload_changes_servers_in_place() {
     servers.set_health("b", false);
     let mut moved = server("a", Some(1), 5);
     moved.address = ([192, 0, 2, 7], 81).into();
-    servers.set_list(vec![moved.clone(), server("b", None, 1)]);
+    let readdressed = servers.set_list(vec![moved.clone(), server("b", None, 1)]);
+    assert_eq!(readdressed.len(), 3, "those on a");
     assert_eq!(servers.address("a"), Some(moved.address));
     assert_eq!(servers.live("a"), 3, "above the new limit they stay");
     assert_eq!(
@@ -172,7 +173,7 @@ fn a_reload_changes_servers_in_place() {
         "b is still down"
     );
     servers.set_list(Vec::new());
-    servers.set_list(vec![moved]);
+    assert!(servers.set_list(vec![moved]).is_empty());
     assert_eq!(servers.live("a"), 3, "back before it was empty");
     assert_eq!(
         servers

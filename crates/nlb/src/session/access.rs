@@ -105,6 +105,13 @@ impl Session {
         self.write(turn);
     }
 
+    /// Its server listens elsewhere now: what its paths ask next goes there.
+    pub(crate) fn on_server_readdressed(&mut self, turn: &mut Turn<'_>) {
+        for path in &self.paths {
+            turn.readdress(self.id, path.id);
+        }
+    }
+
     /// Lets everybody in who waits, if there is access.
     pub(super) fn admit_waiting(&mut self, turn: &mut Turn<'_>) {
         let Some(server) = self.server.clone().filter(|_| self.has_access) else {

@@ -306,3 +306,30 @@ fn a_session_without_a_slot_ends_by_the_ordinary_timeout() {
     assert_eq!(world.presence.watched(), [BO]);
     assert_eq!(world.rows.len(), 1);
 }
+
+#[test]
+fn paths_follow_their_server_to_another_address() {
+    let mut world = World::new(Config {
+        anonymous: Anonymous::Admit,
+        ..config()
+    });
+    for user in [AL, BO] {
+        world.serve(user);
+    }
+    for _ in 0..2 {
+        world.enter_from(None, None);
+    }
+    let servers = world.nlb.servers().iter();
+    let mut list: Vec<_> = servers.map(|it| (it.server.clone(), it.live)).collect();
+    assert!(list.iter().all(|(_, live)| *live == 2), "{list:?}");
+    list[0].0.address = ([192, 0, 2, 7], 81).into();
+    let list: Vec<_> = list.into_iter().map(|(server, _)| server).collect();
+    let counted = *world.nlb.counters();
+    world.input(Input::Servers(list.clone()));
+    for path in world.admitted.values() {
+        let server = list.iter().find(|it| *it.name == *path.server).unwrap();
+        assert_eq!(path.address, server.address);
+    }
+    assert_eq!(*world.nlb.counters(), counted, "nobody is admitted twice");
+    assert_eq!(world.cut, []);
+}
