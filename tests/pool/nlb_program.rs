@@ -1,6 +1,8 @@
 //! `presently nlb` as a program: what it refuses, what it shows, what it takes over while it runs.
 
-use std::net::UdpSocket;
+use std::io::Write;
+use std::net::{TcpStream, UdpSocket};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use presently::nlb::SessionList;
@@ -153,6 +155,16 @@ fn status_shows_who_is_served_and_where() {
     );
 }
 
+/// Has `nlb` read its file again, which now says `text`, and waits until it has said `line`.
+fn reload(nlb: &Nlb, pool: &Pool, text: &str, line: &str) {
+    pool.place.write("nlb.toml", text);
+    nlb.process.signal("HUP");
+    until(line, Duration::from_secs(10), || {
+        let said = nlb.process.said();
+        said.iter().any(|said| said.contains(line)).then_some(())
+    });
+}
+
 #[test]
 fn a_reload_changes_the_servers_and_says_what_needs_a_restart() {
     let pool = pool();
@@ -161,17 +173,7 @@ fn a_reload_changes_the_servers_and_says_what_needs_a_restart() {
     let nlb = Nlb::start(&pool.place, &settings);
     let mut alice = Guest::open(nlb.http, "alice", None).unwrap();
     assert_eq!(alice.server, "a1");
-    let reload = |text: &str, line: &str| {
-        pool.place.write("nlb.toml", text);
-        nlb.process.signal("HUP");
-        until(line, Duration::from_secs(10), || {
-            nlb.process
-                .said()
-                .iter()
-                .any(|said| said.contains(line))
-                .then_some(())
-        });
-    };
+    let reload = |text: &str, line: &str| reload(&nlb, &pool, text, line);
     let second = settings.replace(&Nlb::servers(&[&servers[0]]), &Nlb::servers(&[&servers[1]]));
     reload(&second, "nlb.toml: server");
     let bob = Guest::open(nlb.http, "bob", None).unwrap();
@@ -192,6 +194,50 @@ fn a_reload_changes_the_servers_and_says_what_needs_a_restart() {
     );
     reload("domain = 3\n", "the configuration stays as it was");
     assert!(alice.echo() && Guest::open(nlb.http, "carol", None).is_ok());
+}
+
+#[test]
+fn the_users_of_a_server_that_was_taken_off_the_list_move_when_it_dies() {
+    let pool = pool();
+    let servers = [Application::start("a1"), Application::start("a2")];
+    let settings = Nlb::settings(&pool.place, pool.udp(), &[&servers[0]]);
+    let nlb = Nlb::start(&pool.place, &settings);
+    let mut alice = Guest::open(nlb.http, "alice", None).unwrap();
+    let second = settings.replace(&Nlb::servers(&[&servers[0]]), &Nlb::servers(&[&servers[1]]));
+    reload(&nlb, &pool, &second, "nlb.toml: server");
+    assert!(alice.echo());
+    assert_eq!(nlb.metrics().get("nlb_server_up"), 2, "of two");
+    servers[0].die();
+    alice.until_closed();
+    nlb.until_steps("alice", &["moved"]);
+    let again = Guest::open(nlb.http, "alice", None).unwrap();
+    assert_eq!(again.server, "a2");
+    let rows = nlb.sessions().servers;
+    assert!(rows.iter().all(|row| row.server == "a2"), "{rows:?}");
+    assert_eq!(nlb.metrics().get("nlb_server_up"), 1, "of one");
+}
+
+#[test]
+fn open_connections_ask_at_the_address_that_a_reload_gives_their_server() {
+    let pool = pool();
+    let (asked, seen) = mpsc::channel();
+    let servers = ["old", "new"].map(|which| {
+        let asked = asked.clone();
+        Application::start_with("a1", move |_| asked.send(which).unwrap())
+    });
+    let settings = Nlb::settings(&pool.place, pool.udp(), &[&servers[0]]);
+    let nlb = Nlb::start(&pool.place, &settings);
+    let mut client = TcpStream::connect(nlb.http).unwrap();
+    let mut ask = || {
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\nX-User: alice\r\n\r\n";
+        client.write_all(request).unwrap();
+        seen.recv_timeout(Duration::from_secs(10)).unwrap()
+    };
+    assert_eq!(ask(), "old");
+    let second = settings.replace(&Nlb::servers(&[&servers[0]]), &Nlb::servers(&[&servers[1]]));
+    reload(&nlb, &pool, &second, "nlb.toml: server");
+    assert_eq!(ask(), "new");
+    assert_eq!(nlb.session("alice").unwrap().paths, 1);
 }
 
 #[test]

@@ -71,6 +71,12 @@ impl AnonymousPaths {
         true
     }
 
+    /// The server of `slot` listens elsewhere now; false when it is none of these.
+    pub(crate) fn readdress(&self, turn: &mut Turn<'_>, slot: SessionId) -> bool {
+        let path = self.by_slot.get(&slot);
+        path.map(|path| turn.readdress(slot, *path)).is_some()
+    }
+
     /// Cuts those on which nothing has moved for long.
     pub(crate) fn sweep(&mut self, turn: &mut Turn<'_>) {
         let (now, idle) = (turn.now.moment, turn.shared.config.path_idle);

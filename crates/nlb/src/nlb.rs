@@ -110,7 +110,7 @@ impl Nlb {
                 self.on_slots_lost(now, lost, out);
             }
             Input::Left { path } => self.on_left(now, path, out),
-            Input::Servers(list) => self.shared.servers.set_list(list),
+            Input::Servers(list) => self.on_servers(now, list, out),
             Input::Sip(bytes) => self.on_sip(now, bytes, out),
             Input::Stop => self.on_stop(now, out),
             Input::Stored(completion) => self.on_stored(now, &completion, out),
@@ -251,6 +251,15 @@ impl Nlb {
             }
             // It was cut or refused, and forgotten with that.
             None => {}
+        }
+    }
+
+    fn on_servers(&mut self, now: Now, list: Vec<Server>, out: &mut Outputs) {
+        for id in self.shared.servers.set_list(list) {
+            let (anonymous, mut turn) = self.anonymous_turn(now, out);
+            if !anonymous.readdress(&mut turn, id) {
+                self.with_session(now, id, out, Session::on_server_readdressed);
+            }
         }
     }
 

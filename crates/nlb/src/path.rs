@@ -54,7 +54,8 @@ pub struct Entering {
 /// What becomes of a path.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Verdict {
-    /// It may go on, to this application server.
+    /// It may go on, to this application server. Said again when that listens elsewhere: what the
+    /// path asks next goes there, what is carried stays.
     Admit {
         /// Which path.
         path: PathId,
@@ -86,7 +87,7 @@ pub enum CutReason {
     Idle,
     /// The user has left, as presence says.
     Left,
-    /// Its application server is down, or was taken from the list and did not empty in time.
+    /// Its application server is down, on the list or taken off it.
     ServerGone,
 }
 

@@ -160,8 +160,10 @@ impl Servers {
     }
 
     /// Puts `list` in the place of the list there was. Servers that stay keep their sessions and
-    /// their health, also when their address, slots or weight change.
-    pub fn set_list(&mut self, list: Vec<Server>) {
+    /// their health, also when their address, slots or weight change. Gives the sessions whose
+    /// server listens elsewhere now.
+    pub fn set_list(&mut self, list: Vec<Server>) -> Vec<SessionId> {
+        let mut readdressed = Vec::new();
         for held in self.by_name.values_mut() {
             held.is_draining = true;
         }
@@ -173,11 +175,15 @@ impl Servers {
                 is_up: true,
                 is_draining: false,
             });
+            if held.server.address != server.address {
+                readdressed.extend(&held.live);
+            }
             held.server = server;
             held.is_draining = false;
         }
         self.by_name
             .retain(|_, held| !held.is_draining || !held.live.is_empty());
+        readdressed
     }
 
     /// The server that `session` has a slot on.
@@ -198,6 +204,11 @@ impl Servers {
     /// How many sessions live on any server.
     pub fn live_in_all(&self) -> usize {
         self.server_of.len()
+    }
+
+    /// How many servers there are; those that drain too.
+    pub fn count(&self) -> usize {
+        self.by_name.len()
     }
 
     /// Every server, in the order of names; those that drain too.

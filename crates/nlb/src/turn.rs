@@ -90,6 +90,21 @@ impl Turn<'_> {
         self.out.operations.push((ticket, operation));
     }
 
+    /// Says where a path that was admitted goes from here on: the server of `slot` has moved.
+    pub(crate) fn readdress(&mut self, slot: SessionId, path: PathId) {
+        let servers = &self.shared.servers;
+        let Some(server) = servers.server_of(slot).cloned() else {
+            return;
+        };
+        if let Some(address) = servers.address(&server) {
+            self.out.verdicts.push(Verdict::Admit {
+                path,
+                server,
+                address,
+            });
+        }
+    }
+
     /// Ends a path that was admitted.
     pub(crate) fn cut(&mut self, user: &Aor, path: PathId, reason: CutReason) {
         self.shared.counters.cut += 1;

@@ -9,7 +9,7 @@ use crate::{Entering, PathId, Server};
 pub enum Input<'a> {
     /// The end for good: every session is released, step by step, and then the own registration.
     Close,
-    /// A path wants in; answered by one [`Verdict`](crate::Verdict) sooner or later.
+    /// A path wants in; answered by a [`Verdict`](crate::Verdict) sooner or later.
     Enter(Box<Entering>),
     /// The flow to the presence server closed; the owner makes another.
     FlowLost,

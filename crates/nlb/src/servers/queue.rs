@@ -1,17 +1,13 @@
-//! Those who wait for a slot: first come, first served, and nobody for ever.
+//! Those who wait for a slot: first come, first served. How long each waits is its own matter.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
-use presently_sip::Moment;
-
-/// A bounded queue in which each waits until a deadline of its own. Leaving it takes no longer from
-/// the middle than from an end.
+/// A bounded queue. Leaving it takes no longer from the middle than from an end.
 #[derive(Debug)]
 pub struct Queue<K> {
-    waiting: BTreeMap<u64, (K, Moment)>,
+    waiting: BTreeMap<u64, K>,
     place_of: HashMap<K, u64>,
-    deadlines: BTreeSet<(Moment, u64)>,
     next_place: u64,
     len_max: usize,
 }
@@ -22,15 +18,13 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         Self {
             waiting: BTreeMap::new(),
             place_of: HashMap::new(),
-            deadlines: BTreeSet::new(),
             next_place: 0,
             len_max,
         }
     }
 
-    /// Puts `key` at the end, to wait until `deadline`. One that waits already keeps its place and
-    /// its deadline. False when the queue is full.
-    pub fn push(&mut self, key: K, deadline: Moment) -> bool {
+    /// Puts `key` at the end; one that waits already keeps its place. False when the queue is full.
+    pub fn push(&mut self, key: K) -> bool {
         if self.place_of.contains_key(&key) {
             return true;
         }
@@ -39,15 +33,14 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         }
         let place = self.next_place;
         self.next_place += 1;
-        self.waiting.insert(place, (key, deadline));
+        self.waiting.insert(place, key);
         self.place_of.insert(key, place);
-        self.deadlines.insert((deadline, place));
         true
     }
 
     /// Who has waited longest.
     pub fn first(&self) -> Option<K> {
-        self.waiting.first_key_value().map(|(_, (key, _))| *key)
+        self.waiting.first_key_value().map(|(_, key)| *key)
     }
 
     /// Takes out who has waited longest.
@@ -59,27 +52,8 @@ impl<K: Copy + Eq + Hash> Queue<K> {
 
     /// Takes out `key`; false when it does not wait.
     pub fn remove(&mut self, key: K) -> bool {
-        let Some(place) = self.place_of.remove(&key) else {
-            return false;
-        };
-        if let Some((_, deadline)) = self.waiting.remove(&place) {
-            self.deadlines.remove(&(deadline, place));
-        }
-        true
-    }
-
-    /// Takes out one whose deadline has come by `now`, the earliest first.
-    pub fn pop_expired(&mut self, now: Moment) -> Option<K> {
-        let (deadline, place) = self.deadlines.first().copied()?;
-        let (key, _) = self.waiting.get(&place).filter(|_| deadline <= now)?;
-        let key = *key;
-        self.remove(key);
-        Some(key)
-    }
-
-    /// When the next deadline comes.
-    pub fn poll_timeout(&self) -> Option<Moment> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        let place = self.place_of.remove(&key);
+        place.is_some_and(|place| self.waiting.remove(&place).is_some())
     }
 
     /// Whether `key` waits.

@@ -59,9 +59,7 @@ impl Session {
             Choice::Taken(server) => self.on_placed(turn, server),
             Choice::NoServer => self.refuse_waiting(turn, Refusal::NoServer),
             Choice::Full => {
-                let until = self.waiting.iter().map(|it| it.until).max();
-                let until = until.unwrap_or(turn.now.moment);
-                if turn.shared.queue.push(self.id, until) {
+                if turn.shared.queue.push(self.id) {
                     turn.step(&self.user, What::Queued);
                     self.why = "waits for a slot";
                 } else {
@@ -105,6 +103,13 @@ impl Session {
         self.admit_waiting(turn);
         self.call_back(turn);
         self.write(turn);
+    }
+
+    /// Its server listens elsewhere now: what its paths ask next goes there.
+    pub(crate) fn on_server_readdressed(&mut self, turn: &mut Turn<'_>) {
+        for path in &self.paths {
+            turn.readdress(self.id, path.id);
+        }
     }
 
     /// Lets everybody in who waits, if there is access.
@@ -175,9 +180,16 @@ impl Session {
         self.give_up_unused(turn);
     }
 
-    /// A session that nobody was let into, and nobody waits for, is of no use.
+    /// Where nobody waits any more no place in the queue is kept: the slot would be nobody's. A
+    /// session that nobody was let into is then of no use.
     fn give_up_unused(&mut self, turn: &mut Turn<'_>) {
-        if !self.has_access && self.waiting.is_empty() && !self.is_leaving() {
+        if !self.waiting.is_empty() {
+            return;
+        }
+        if turn.shared.queue.remove(self.id) {
+            self.why = "found no slot";
+        }
+        if !self.has_access && !self.is_leaving() {
             self.release(turn, Why::Unused);
         }
     }
@@ -223,7 +235,8 @@ impl Session {
     pub(super) fn paths_at(&self, shared: &Shared) -> Option<Moment> {
         let config = &shared.config;
         if self.paths.is_empty() {
-            return self.has_access.then(|| self.idle_from.after(config.idle));
+            let may_end = self.has_access && self.waiting.is_empty();
+            return may_end.then(|| self.idle_from.after(config.idle));
         }
         let patience = self.patience(shared);
         let due = self.paths.iter();

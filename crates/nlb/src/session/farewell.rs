@@ -139,10 +139,7 @@ impl Session {
                 return;
             }
             Why::Left => shared.counters.released_by_presence += 1,
-            Why::NotResumed => {
-                shared.counters.released_by_presence += 1;
-                shared.counters.released_not_resumed += 1;
-            }
+            Why::NotResumed => shared.counters.released_not_resumed += 1,
         }
         let name = shared.random.number_of(self.user.as_str());
         shared.recent.released(turn.now.moment, name);

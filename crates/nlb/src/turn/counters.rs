@@ -35,11 +35,11 @@ pub struct Counters {
     pub notified: u64,
     /// Notifications that changed nothing: stale, repeated, baseline, or of no use.
     pub ignored: u64,
-    /// Slots released because presence said that their users left.
+    /// Slots released because presence said that their users left, who were using nothing.
     pub released_by_presence: u64,
     /// Slots released by an ordinary time-out.
     pub released_by_timeout: u64,
-    /// Slots of users who were asked to come back and did not.
+    /// Slots released of users who left while using, were asked to come back and did not.
     pub released_not_resumed: u64,
     /// Connections of one device of several, cut because that device went offline.
     pub devices_released: u64,

@@ -43,6 +43,8 @@ pub struct Nlb {
     pub(super) bound: Bound,
     pub(super) name: Name,
     pub(super) probes: Probes,
+    /// How many servers are probed.
+    pub(super) probed: usize,
     pub(super) clock: Clock,
     pub(super) alarm: Alarm,
     pub(super) wishes: mpsc::Receiver<Wish>,
@@ -136,6 +138,10 @@ impl Nlb {
                 .is_some_and(|due| due <= now.moment)
             {
                 self.machine.handle_timeout(now, &mut self.out);
+            }
+            if self.machine.servers().count() != self.probed {
+                // One that was taken off the list is empty.
+                self.probe_all();
             }
             self.out.operations.extend(self.name.beat(now.moment));
             self.flush(now);
@@ -253,8 +259,8 @@ impl Nlb {
         // Whoever asked may have gone.
         match wish {
             Wish::Servers(servers, done) => {
-                self.probes.replace(probed(&servers));
                 self.hand(now, Input::Servers(servers));
+                self.probe_all();
                 let _ = done.send(());
             }
             Wish::Sessions(user, after, answer) => {
@@ -267,6 +273,14 @@ impl Nlb {
                 let _ = answer.send(self.snapshot());
             }
         }
+    }
+
+    /// Probes the servers that the machine has. One that was taken off the list is probed until it
+    /// is empty: its users move when it dies.
+    fn probe_all(&mut self) {
+        let servers = self.machine.servers();
+        self.probed = servers.count();
+        self.probes.replace(probed(servers));
     }
 
     fn snapshot(&self) -> Snapshot {

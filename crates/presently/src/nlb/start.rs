@@ -84,10 +84,12 @@ impl Nlb {
         let name = Name::take(store.as_mut(), &config.name).await?;
         let records = read_records(store.as_mut(), &config.name).await?;
         let servers = config::servers(&config.settings.server);
-        let probes = Probes::start(config.probes(), config::probed(&servers));
         let machine = config.machine(sip);
         let bound = Bound::new(machine.aor.clone());
         let machine = Machine::new(machine, servers, clock.now(), rand::random(), records);
+        let servers = machine.servers();
+        let probes = Probes::start(config.probes(), config::probed(servers));
+        let probed = servers.count();
         let identify = Arc::new(config.identity.clone());
         let proxy = config.proxy();
         let now = Arc::new(move || clock.now().moment);
@@ -115,6 +117,7 @@ impl Nlb {
             bound,
             name,
             probes,
+            probed,
             alarm: Alarm::new(clock),
             clock,
             wishes,

@@ -361,6 +361,34 @@ async fn a_server_that_dies_in_its_answer_ends_the_clients_connection() {
 }
 
 #[tokio::test]
+async fn a_path_that_is_sent_elsewhere_asks_there_next() {
+    let (mut side, old, new) = (Side::http(), App::new().await, App::new().await);
+    let mut client = side.client().await;
+    send(&mut client, &get("/", "alice")).await;
+    let entering = side.admit(&old).await;
+    let mut server = old.accept().await;
+    head(&mut server).await;
+    send(&mut server, &ok("old")).await;
+    expect_ok(&mut client, "old").await;
+    side.proxy.tell(presently_nlb::Verdict::Admit {
+        path: entering.path,
+        server: "s1".into(),
+        address: new.address(),
+    });
+    // Verdicts are taken in their order: after this one, that one was.
+    let mut other = side.client().await;
+    send(&mut other, &get("/", "bob")).await;
+    let path = side.entering().await.path;
+    side.refuse(path, presently_nlb::Refusal::NoSlot);
+    assert!(head(&mut other).await.starts_with("HTTP/1.1 503 "));
+    send(&mut client, &get("/", "alice")).await;
+    let mut server = new.accept().await;
+    head(&mut server).await;
+    send(&mut server, &ok("new")).await;
+    expect_ok(&mut client, "new").await;
+}
+
+#[tokio::test]
 async fn a_server_that_cannot_be_reached_is_a_502() {
     let mut side = Side::http();
     let gone = App::new().await;

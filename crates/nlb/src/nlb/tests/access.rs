@@ -216,3 +216,120 @@ fn a_client_that_gives_up_waiting_leaves_nothing() {
     assert_eq!(world.nlb.counters().queued, 0);
     assert_eq!(world.nlb.counters().sessions, 2);
 }
+
+/// Al has access and no slot: his server has gone down, and bo has the only other one. Gives the
+/// name of the server that is down.
+fn without_a_slot(config: Config) -> (World, String) {
+    let mut world = World::narrow(config);
+    let path = world.serve(AL);
+    world.serve(BO);
+    let server = world.admitted[&path].server.clone();
+    set_health(&mut world, &server, false);
+    world.run(secs(1));
+    assert_eq!(world.nlb.counters().queued, 0, "nobody asks for a slot");
+    (world, server)
+}
+
+fn set_health(world: &mut World, server: &str, is_up: bool) {
+    world.input(Input::Health { server, is_up });
+}
+
+#[test]
+fn a_slot_that_comes_free_goes_to_nobody_who_has_given_up_waiting() {
+    let (mut world, server) = without_a_slot(config());
+    let path = world.enter(AL);
+    world.run(secs(5));
+    assert_eq!(world.nlb.counters().queued, 1);
+    world.run(secs(6));
+    assert_eq!(world.refused, [(path, Refusal::NoSlot)]);
+    assert_eq!(world.nlb.counters().queued, 0);
+    let path = world.enter(AL);
+    world.leave(path);
+    assert_eq!(world.nlb.counters().queued, 0, "he hung up");
+    set_health(&mut world, &server, true);
+    assert_eq!(world.nlb.servers().live(&server), 0, "it is anybody's");
+    world.serve("sip:cy@example.com");
+    // Al is one session all the while, and waits again when he asks again.
+    assert_eq!(world.nlb.counters().sessions, 3);
+    let path = world.enter(AL);
+    assert_eq!(world.nlb.counters().queued, 1);
+    world.set_open(BO, true);
+    world.run(secs(6));
+    world.set_open(BO, false);
+    world.run(secs(1));
+    assert!(world.admitted.contains_key(&path), "in bo's place");
+}
+
+#[test]
+fn who_has_given_up_waiting_takes_no_room_in_the_queue() {
+    let (mut world, _) = without_a_slot(Config {
+        queue_max: 1,
+        ..config()
+    });
+    world.enter(AL);
+    world.run(secs(11));
+    world.forget_notes();
+    let path = world.enter("sip:cy@example.com");
+    assert_eq!(world.nlb.counters().queued, 1);
+    world.run(secs(11));
+    assert_eq!(world.refused, [(path, Refusal::NoSlot)], "and not at once");
+}
+
+#[test]
+fn who_waits_when_the_last_server_goes_down_leaves_the_queue() {
+    let (mut world, server) = without_a_slot(config());
+    let other = ["one", "two"].into_iter().find(|it| *it != server).unwrap();
+    let first = world.enter(AL);
+    set_health(&mut world, other, false);
+    let second = world.enter(AL);
+    let no_server = [first, second].map(|path| (path, Refusal::NoServer));
+    assert_eq!(world.refused, no_server);
+    assert_eq!(world.nlb.counters().queued, 0);
+    set_health(&mut world, other, true);
+    assert_eq!(world.nlb.servers().live_in_all(), 0, "bo does not ask");
+}
+
+#[test]
+fn a_session_without_a_slot_ends_by_the_ordinary_timeout() {
+    let (mut world, _) = without_a_slot(config());
+    world.run(secs(1795));
+    // Who waits is not sent away for having been idle, nor looked at all the time.
+    let path = world.enter(AL);
+    world.run(secs(9));
+    assert_eq!(world.refused, []);
+    let due = world.nlb.poll_timeout().unwrap();
+    assert!(due.since(world.now.moment) > millis(100), "{due:?}");
+    world.run(secs(2));
+    assert_eq!(world.refused, [(path, Refusal::NoSlot)]);
+    assert!(world.has(AL, &What::Released { why: Why::Idle }));
+    assert_eq!(world.nlb.counters().sessions, 1);
+    assert_eq!(world.presence.watched(), [BO]);
+    assert_eq!(world.rows.len(), 1);
+}
+
+#[test]
+fn paths_follow_their_server_to_another_address() {
+    let mut world = World::new(Config {
+        anonymous: Anonymous::Admit,
+        ..config()
+    });
+    for user in [AL, BO] {
+        world.serve(user);
+    }
+    for _ in 0..2 {
+        world.enter_from(None, None);
+    }
+    let servers = world.nlb.servers().iter();
+    let mut list: Vec<_> = servers.map(|it| (it.server.clone(), it.live)).collect();
+    assert!(list.iter().all(|(_, live)| *live == 2), "{list:?}");
+    list[0].0.address = ([192, 0, 2, 7], 81).into();
+    let list: Vec<_> = list.into_iter().map(|(server, _)| server).collect();
+    let counted = *world.nlb.counters();
+    world.input(Input::Servers(list.clone()));
+    for path in world.admitted.values() {
+        let server = list.iter().find(|it| *it.name == *path.server).unwrap();
+        assert_eq!(path.address, server.address);
+    }
+    assert_eq!(*world.nlb.counters(), counted, "nobody is admitted twice");
+    assert_eq!(world.cut, []);
+}

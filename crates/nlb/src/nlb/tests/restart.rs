@@ -127,6 +127,29 @@ fn a_session_whose_server_is_gone_finds_another_at_the_next_request() {
 }
 
 #[test]
+fn a_session_whose_slot_is_gone_waits_only_while_its_user_does() {
+    let mut world = World::new(config());
+    world.serve_open(AL);
+    world.serve_open(BO);
+    world.restart_with(&[("one", Some(1))]);
+    world.run(secs(1));
+    let [placed, other] = if world.nlb.sessions().next().unwrap().server.is_some() {
+        [AL, BO]
+    } else {
+        [BO, AL]
+    };
+    let path = world.enter(other);
+    world.run(secs(11));
+    assert_eq!(world.refused, [(path, Refusal::NoSlot)]);
+    assert_eq!(world.nlb.counters().queued, 0);
+    world.set_open(placed, false);
+    world.run(secs(2));
+    assert_eq!(world.nlb.servers().live_in_all(), 0, "it is anybody's");
+    world.serve(other);
+    assert!(world.has(other, &What::Subscribed));
+}
+
+#[test]
 fn a_stop_admits_nobody_and_keeps_everything() {
     let mut world = World::new(config());
     let served = world.serve_open(AL);

@@ -1,6 +1,7 @@
 //! The world around one nlb: a presence server, a store, a proxy with its clients, and the time.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,6 +86,7 @@ impl Way {
 #[derive(Debug)]
 pub(super) struct Admitted {
     pub(super) server: String,
+    pub(super) address: SocketAddr,
     pub(super) traffic: Arc<Traffic>,
 }
 
@@ -395,11 +397,16 @@ impl World {
 
     fn obey(&mut self, verdict: Verdict) {
         match verdict {
-            Verdict::Admit { path, server, .. } => {
+            Verdict::Admit {
+                path,
+                server,
+                address,
+            } => {
                 // The client may have closed meanwhile.
                 if let Some(traffic) = self.traffic.get(&path) {
                     let admitted = Admitted {
                         server: server.to_string(),
+                        address,
                         traffic: Arc::clone(traffic),
                     };
                     self.admitted.insert(path, admitted);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use presently_nlb::{GuardLimits, Server, ServerName, Signs};
+use presently_nlb::{GuardLimits, Server, ServerName, Servers, Signs};
 use presently_proxy::{Carries, Limits, Listener, Probe, ProbeSettings, Probed, ProxyHeader};
 use presently_sip::Aor;
 
@@ -134,11 +134,11 @@ pub(crate) fn servers(tables: &[ServerTable]) -> Vec<Server> {
     servers.collect()
 }
 
-/// The application servers, for the probes.
-pub(crate) fn probed(servers: &[Server]) -> Vec<Probed> {
-    let probed = servers.iter().map(|server| Probed {
-        server: ServerName::clone(&server.name),
-        address: server.address,
+/// The application servers, for the probes: those that drain, too, until they are empty.
+pub(crate) fn probed(servers: &Servers) -> Vec<Probed> {
+    let probed = servers.iter().map(|standing| Probed {
+        server: ServerName::clone(&standing.server.name),
+        address: standing.server.address,
     });
     probed.collect()
 }
