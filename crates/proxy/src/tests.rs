@@ -5,5 +5,6 @@ mod health;
 mod http;
 mod limits;
 mod side;
+mod start;
 mod tcp;
 mod upgrade;
