@@ -132,8 +132,8 @@ pub enum StartError {
     Thread(#[source] io::Error),
 }
 
-/// Whether nobody listens at these yet. Sockets that share a port, as those of our threads do, would
-/// share it with those of another process just as well, and each get a part of its clients.
+/// Whether nobody listens at these yet. Sockets that share a port, as those of our threads do,
+/// would share it with those of another process just as well, and each get a part of its clients.
 fn check_free(addresses: &[SocketAddr]) -> Result<(), StartError> {
     let mut seen = BTreeSet::new();
     // A port that the system chooses is free.

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Connections that peers have opened, by source: an IPv4 address, or the 64 bits of an IPv6 address
-/// that name a network, since a host has all addresses in it (RFC 4291 §2.5.4). It holds an entry
-/// for each source that has one open, no more.
+/// Connections that peers have opened, by source: an IPv4 address, or the 64 bits of an IPv6
+/// address that name a network, since a host has all addresses in it (RFC 4291 §2.5.4). It holds
+/// an entry for each source that has one open, no more.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
     open: HashMap<IpAddr, usize>,
