@@ -277,6 +277,7 @@ The configuration file has the flags' names as keys, and two that differ:
   [limits]                         # no flags
   balancer_held_mib = 32           # requests that wait for the store, at the balancer
   server_held_mib = 64             # and at each server; more are refused with 503
+  connections_per_address = 2048   # of phones over TCP; more are closed at once
 
 SIGHUP reads the file again: domains, [expires] and log_level change at once, the rest needs a
 restart.
@@ -324,6 +325,7 @@ mod tests {
             "ask_secs",
             "[limits]",
             "server_held_mib",
+            "connections_per_address",
         ];
         let table: [(&str, &[&str]); 8] = [
             ("nlb", &["--config", "-v", "status", "SIGHUP", "[[server]]"]),

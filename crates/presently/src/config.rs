@@ -61,6 +61,8 @@ pub struct Config {
     pub balancer_held_bytes: usize,
     /// Bytes of the requests that may wait at each server.
     pub server_held_bytes: usize,
+    /// Connections that phones at one address may have at one time.
+    pub connections_per_address: usize,
     /// The event packages served.
     pub packages: Arc<Packages>,
 }
@@ -110,6 +112,7 @@ impl Config {
             ask_after: Duration::from_secs(flows.ask_secs.into()),
             balancer_held_bytes: usize::from(limits.balancer_held_mib) << MIB_BITS,
             server_held_bytes: usize::from(limits.server_held_mib) << MIB_BITS,
+            connections_per_address: limits.connections_per_address.into(),
             packages: Arc::default(),
         })
     }

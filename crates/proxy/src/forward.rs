@@ -48,10 +48,12 @@ pub(crate) fn is_idempotent(method: &Method) -> bool {
     )
 }
 
-/// Makes a client's request ours to send on.
+/// Makes a client's request ours to send on. `telling` are the headers that tell whose it is: the
+/// application server gets those it was admitted by, whatever the client says of them.
 pub(crate) fn rewrite_request<B>(
     request: &mut Request<B>,
     origin: &Origin,
+    telling: &[HeaderName],
     forwarding: Forwarding,
     is_upgrade: bool,
 ) {
@@ -59,7 +61,10 @@ pub(crate) fn rewrite_request<B>(
     *request.version_mut() = Version::HTTP_11;
     let headers = request.headers_mut();
     if headers.keys().any(is_looked_at) {
-        clean_request(headers, origin, forwarding, is_upgrade);
+        clean_request(headers, telling, is_upgrade);
+        if forwarding == Forwarding::Own && !origin.is_trusted {
+            remove_claims(headers, telling);
+        }
     }
     headers.append(VIA, HeaderValue::from_static(VIA_US));
     if forwarding == Forwarding::Own {
@@ -68,19 +73,14 @@ pub(crate) fn rewrite_request<B>(
 }
 
 /// Removes from a request what is not for its server.
-fn clean_request(
-    headers: &mut HeaderMap,
-    origin: &Origin,
-    forwarding: Forwarding,
-    is_upgrade: bool,
-) {
+fn clean_request(headers: &mut HeaderMap, telling: &[HeaderName], is_upgrade: bool) {
     // Of two lengths only the one the body was read by is true (RFC 9112 §6.3).
     if headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
     let takes_trailers = headers.get(TE).is_some_and(|te| te == "trailers");
     let upgrade = is_upgrade.then(|| headers.get(UPGRADE).cloned()).flatten();
-    remove_hops(headers);
+    remove_hops(headers, telling);
     // Ours to answer: hyper does, when the application server has begun to read the body.
     headers.remove(EXPECT);
     headers.remove(PROXY_AUTHORIZATION);
@@ -91,10 +91,15 @@ fn clean_request(
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, upgrade);
     }
-    if forwarding == Forwarding::Own && !origin.is_trusted {
-        for name in OTHERS {
-            headers.remove(name);
-        }
+}
+
+/// Removes what a client says of its own way, which is ours to say.
+fn remove_claims(headers: &mut HeaderMap, telling: &[HeaderName]) {
+    let claims = headers
+        .keys()
+        .filter(|name| is_of_the_way(name) && *name != VIA && !telling.contains(name));
+    for name in claims.cloned().collect::<Vec<_>>() {
+        headers.remove(name);
     }
 }
 
@@ -106,7 +111,11 @@ pub(crate) fn rewrite_response<B>(response: &mut Response<B>) {
         .flatten();
     let headers = response.headers_mut();
     if headers.keys().any(is_looked_at) {
-        remove_hops(headers);
+        // It would cut short a body that was read by its chunks (RFC 9112 §6.3).
+        if headers.contains_key(TRANSFER_ENCODING) {
+            headers.remove(CONTENT_LENGTH);
+        }
+        remove_hops(headers, &[]);
         headers.remove(PROXY_AUTHENTICATE);
     }
     if let Some(upgrade) = upgrade {
@@ -128,15 +137,17 @@ fn make_origin_form<B>(request: &mut Request<B>) {
     *request.uri_mut() = target;
 }
 
-/// Removes what speaks of one connection only (RFC 9110 §7.6.1).
-fn remove_hops(headers: &mut HeaderMap) {
+/// Removes what speaks of one connection only (RFC 9110 §7.6.1), but none of `telling`.
+fn remove_hops(headers: &mut HeaderMap, telling: &[HeaderName]) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
         .flat_map(tokens)
         .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
-        // What says where a message ends is not the client's to remove, nor whose it is.
-        .filter(|name| *name != CONTENT_LENGTH && *name != HOST && *name != "x-forwarded-for")
+        // What says where a message ends is not the client's to remove, nor whose it is, nor whence
+        // it came.
+        .filter(|name| *name != CONTENT_LENGTH && *name != HOST)
+        .filter(|name| !is_of_the_way(name) && !telling.contains(name))
         .collect();
     for name in named {
         headers.remove(name);
@@ -152,8 +163,13 @@ fn remove_hops(headers: &mut HeaderMap) {
 /// Whether this header may have to go. Most messages have none such: one look at all names costs
 /// less than a search for each of these.
 fn is_looked_at(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    if let Some(rest) = name.strip_prefix(FORWARDED_PREFIX) {
+        // Those three we write over without a search.
+        return !matches!(rest, "for" | "host" | "proto");
+    }
     matches!(
-        name.as_str(),
+        name,
         "connection"
             | "expect"
             | "forwarded"
@@ -164,9 +180,14 @@ fn is_looked_at(name: &HeaderName) -> bool {
             | "te"
             | "transfer-encoding"
             | "upgrade"
-            | "x-forwarded-port"
             | "x-real-ip"
     )
+}
+
+/// Whether this header says which way a message came: what proxies write, and a client could claim.
+fn is_of_the_way(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    matches!(name, "forwarded" | "via" | "x-real-ip") || name.starts_with(FORWARDED_PREFIX)
 }
 
 fn add_forwarded(headers: &mut HeaderMap, origin: &Origin) {
@@ -202,6 +223,8 @@ fn add_forwarded(headers: &mut HeaderMap, origin: &Origin) {
     set(headers, &FORWARDED_PROTO, HeaderValue::from_static("http"));
     if let Some(host) = host {
         set(headers, &FORWARDED_HOST, host);
+    } else if !origin.is_trusted {
+        headers.remove(&FORWARDED_HOST);
     }
 }
 
@@ -221,5 +244,39 @@ const VIA_US: &str = "1.1 presently";
 static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-/// What others write for the same purpose, and a client could claim.
-const OTHERS: [&str; 3] = ["forwarded", "x-forwarded-port", "x-real-ip"];
+const FORWARDED_PREFIX: &str = "x-forwarded-";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_that_names_the_user_goes_on_whatever_it_is_called() {
+        let telling = [HeaderName::from_static("x-forwarded-user")];
+        let origin = Origin::new([127, 0, 0, 1].into(), false);
+        for forwarding in [Forwarding::Own, Forwarding::Untouched] {
+            let mut request = Request::builder()
+                .header("connection", "x-forwarded-user, x-forwarded-email")
+                .header("x-forwarded-user", "alice")
+                .header("x-forwarded-email", "root@example.com")
+                .body(())
+                .unwrap();
+            rewrite_request(&mut request, &origin, &telling, forwarding, false);
+            let headers = request.headers();
+            assert_eq!(headers.get("x-forwarded-user").unwrap(), "alice");
+            let is_claimed = headers.contains_key("x-forwarded-email");
+            assert_eq!(is_claimed, forwarding == Forwarding::Untouched);
+        }
+    }
+
+    #[test]
+    fn a_request_without_a_host_claims_none() {
+        let origin = Origin::new([127, 0, 0, 1].into(), false);
+        let mut request = Request::builder()
+            .header("x-forwarded-host", "bank.example")
+            .body(())
+            .unwrap();
+        rewrite_request(&mut request, &origin, &[], Forwarding::Own, false);
+        assert!(!request.headers().contains_key("x-forwarded-host"));
+    }
+}

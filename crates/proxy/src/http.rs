@@ -186,8 +186,9 @@ impl Requests {
         }
         let admitted = admitted.map_err(Failure::NotAdmitted)?;
         let mut request = request.map(Carried::new);
-        let forwarding = self.conn.lane.settings.forwarding;
-        forward::rewrite_request(&mut request, &self.origin, forwarding, is_upgrade);
+        let lane = &self.conn.lane;
+        let (telling, forwarding) = (lane.identify.headers(), lane.settings.forwarding);
+        forward::rewrite_request(&mut request, &self.origin, telling, forwarding, is_upgrade);
         self.exchange(&admitted, request, is_upgrade).await
     }
 

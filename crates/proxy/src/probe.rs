@@ -13,11 +13,16 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use crate::proxy_protocol;
+
 /// How application servers are probed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ProbeSettings {
     /// What is asked of a server.
     pub probe: Probe,
+    /// Whether a probe begins with a PROXY header, version 2, of a connection that is ours (LOCAL):
+    /// a server that has one before every connection takes no other.
+    pub is_announced: bool,
     /// From one probe to the next.
     pub every: Duration,
     /// How long one may take.
@@ -33,6 +38,8 @@ impl Default for ProbeSettings {
         Self {
             // Says least about the application and is never wrong about a dead one.
             probe: Probe::Connect,
+            // As listeners have it.
+            is_announced: false,
             // With `fall`, a dead server is known in 4 to 6 s.
             every: Duration::from_secs(2),
             // Longer than a server's pauses for its own housekeeping.
@@ -182,7 +189,7 @@ async fn watch(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let probed = timeout(settings.within, probe(&settings.probe, address)).await;
+        let probed = timeout(settings.within, probe(&settings, address)).await;
         let is_good = matches!(probed, Ok(Ok(())));
         let Some(is_up) = course.note(is_good, settings.rise, settings.fall) else {
             continue;
@@ -197,9 +204,14 @@ async fn watch(
     }
 }
 
-async fn probe(probe: &Probe, address: SocketAddr) -> io::Result<()> {
+async fn probe(settings: &ProbeSettings, address: SocketAddr) -> io::Result<()> {
     let mut stream = TcpStream::connect(address).await?;
-    let Probe::Get { path, host } = probe else {
+    if settings.is_announced {
+        let mut header = Vec::new();
+        proxy_protocol::write_local(&mut header);
+        stream.write_all(&header).await?;
+    }
+    let Probe::Get { path, host } = &settings.probe else {
         return Ok(());
     };
     let request = format!(

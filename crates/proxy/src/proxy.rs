@@ -1,5 +1,6 @@
 //! The proxy as the control loop holds it: threads, and what they are told.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -41,7 +42,8 @@ impl Proxy {
     ///
     /// # Errors
     ///
-    /// A listener or a thread that could not be opened; nothing runs then.
+    /// A listener or a thread that could not be opened, also since another program listens there;
+    /// nothing runs then.
     pub fn start(
         settings: Settings,
         identify: Arc<dyn Identify>,
@@ -50,6 +52,7 @@ impl Proxy {
     ) -> Result<(Self, Questions), StartError> {
         let (asking, questions) = Questions::new(settings.limits.waiting);
         let mut addresses: Vec<_> = settings.listeners.iter().map(|one| one.address).collect();
+        check_free(&addresses)?;
         let seed = LaneSeed {
             settings: Arc::new(settings),
             identify,
@@ -129,6 +132,22 @@ pub enum StartError {
     Thread(#[source] io::Error),
 }
 
+/// Whether nobody listens at these yet. Sockets that share a port, as those of our threads do,
+/// would share it with those of another process just as well, and each get a part of its clients.
+fn check_free(addresses: &[SocketAddr]) -> Result<(), StartError> {
+    let mut seen = BTreeSet::new();
+    // A port that the system chooses is free.
+    for &address in addresses.iter().filter(|address| address.port() != 0) {
+        let bound = if seen.insert(address) {
+            socket(address).and_then(|socket| socket.bind(address))
+        } else {
+            Err(io::ErrorKind::AddrInUse.into())
+        };
+        bound.map_err(|source| StartError::Listen { address, source })?;
+    }
+    Ok(())
+}
+
 /// One socket for each listener; a port the system chose is the next thread's as well.
 fn bind_all(addresses: &mut [SocketAddr]) -> Result<Vec<TcpSocket>, StartError> {
     let sockets = addresses.iter_mut().map(|address| {
@@ -144,16 +163,22 @@ fn bind_all(addresses: &mut [SocketAddr]) -> Result<Vec<TcpSocket>, StartError> 
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    socket.set_reuseaddr(true)?;
+    let socket = socket(address)?;
     // Each thread listens for itself: the system spreads connections, and no thread hands any over.
     socket.set_reuseport(true)?;
     // Accepted connections inherit it, which saves a call for each.
     socket.set_nodelay(true)?;
     socket.bind(address)?;
+    Ok(socket)
+}
+
+fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // Connections of the process before us may linger; a listener of another is still refused.
+    socket.set_reuseaddr(true)?;
     Ok(socket)
 }
 

@@ -8,11 +8,12 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use presently_sip::{Flow, Moment, Stream};
+use presently_sip::{Flow, Framing, Index, Moment, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -29,6 +30,7 @@ pub(crate) struct Connection {
     stream: Stream,
     is_raw: bool,
     is_link: bool,
+    source: Option<IpAddr>,
     output: Output,
     opened: Moment,
     has_spoken: bool,
@@ -79,7 +81,10 @@ impl Connection {
         opening: Opening,
         slot_waker: Arc<SlotWaker>,
     ) -> Self {
-        Self::new(now, flow, Socket::Open(socket), opening, slot_waker)
+        Self {
+            source: (opening == Opening::Messages).then(|| flow.remote.ip()),
+            ..Self::new(now, flow, Socket::Open(socket), opening, slot_waker)
+        }
     }
 
     pub(crate) fn connecting(
@@ -108,6 +113,7 @@ impl Connection {
             stream: Stream::default(),
             is_raw: opening == Opening::Raw,
             is_link: opening == Opening::Raw,
+            source: None,
             output: Output::default(),
             opened: now,
             has_spoken: false,
@@ -120,7 +126,12 @@ impl Connection {
         self.flow
     }
 
-    /// Whether a whole message has come, or a handshake was passed.
+    /// The address that counts it as one of its own: that of a phone which has opened it.
+    pub(crate) fn source(&self) -> Option<IpAddr> {
+        self.source
+    }
+
+    /// Whether a whole message of SIP has come, or a handshake was passed.
     pub(crate) fn has_spoken(&self) -> bool {
         self.has_spoken
     }
@@ -276,7 +287,8 @@ impl Connection {
             };
             arrivals.push_message(self.flow, &message);
             counters.messages_received += 1;
-            self.has_spoken = true;
+            // Other bytes may be framed just as well: they prove no phone, and keep no place.
+            self.has_spoken = self.has_spoken || is_sip(&message);
             self.partial_since = None;
         }
         if self.stream.is_empty() {
@@ -348,6 +360,11 @@ impl fmt::Debug for Socket {
             Self::Open(_) => "Open",
         })
     }
+}
+
+/// Whether it can be answered, or is an answer.
+fn is_sip(message: &[u8]) -> bool {
+    Index::default().read(message, Framing::Stream).is_ok()
 }
 
 /// Then other connections have their turn: 64 KiB.

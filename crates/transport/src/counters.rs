@@ -29,6 +29,8 @@ pub struct Counters {
     pub failed: u64,
     /// New connections refused because all places were taken by peers that had spoken.
     pub refused: u64,
+    /// New connections refused because their address had as many as it may.
+    pub crowded: u64,
     /// Connections closed to make room: the oldest that had not sent a message.
     pub evicted: u64,
     /// Connections closed that had sent no message in time.

@@ -17,6 +17,7 @@ mod counters;
 mod datagrams;
 mod limits;
 mod ready;
+mod sources;
 mod streams;
 mod transport;
 

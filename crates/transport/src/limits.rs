@@ -7,6 +7,9 @@ use std::time::Duration;
 pub struct Limits {
     /// Connections at one time, of all listeners together.
     pub connections: usize,
+    /// Connections at one time that peers at one address have opened, of all listeners for phones
+    /// together; more are closed at once. Of IPv6 a network of 64 bits counts as one address.
+    pub per_source: usize,
     /// Until a new connection must have sent a whole message.
     pub first_message: Duration,
     /// Until a message that was begun must be whole.
@@ -30,6 +33,9 @@ impl Default for Limits {
             // Below the usual limit of open files once it is raised (design: one process, many
             // phones).
             connections: 20_000,
+            // All phones of a large office behind one address; a tenth of the places, so that one
+            // host cannot take them all and shut everybody else out.
+            per_source: 2_048,
             // A phone sends REGISTER as soon as it is connected.
             first_message: Duration::from_secs(30),
             // A REGISTER over the slowest line takes a few seconds.

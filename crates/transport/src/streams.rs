@@ -12,6 +12,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::connection::{Connection, Gone, Served};
 use crate::ready::Ready;
+use crate::sources::Sources;
 use crate::{Arrival, Arrivals, Counters, Limits, Opening};
 
 /// How a connection comes about: by which listener, and what it begins with.
@@ -30,6 +31,7 @@ pub(crate) struct Streams {
     /// Connections that sent no whole message yet, the oldest first.
     unproven: BTreeSet<(Moment, usize)>,
     by_remote: HashMap<(u8, SocketAddr), usize>,
+    sources: Sources,
     ready: Ready,
     /// Slots to serve, from former turns.
     waiting: Vec<usize>,
@@ -44,6 +46,7 @@ impl Streams {
             connections: Slab::new(),
             unproven: BTreeSet::new(),
             by_remote: HashMap::new(),
+            sources: Sources::default(),
             ready: Ready::default(),
             waiting: Vec::new(),
             // Not from 0: a flow of a former life must not name a connection of this one.
@@ -60,7 +63,9 @@ impl Streams {
         &self.ready
     }
 
-    /// Takes a connection that a peer has opened, if there is room for it.
+    /// Takes a connection that a peer has opened, if there is room for it and its address has no
+    /// more than its share. Members of the pool have no bound of their own: those that cannot name
+    /// themselves are closed in time.
     pub(crate) fn accept(
         &mut self,
         now: Moment,
@@ -68,6 +73,11 @@ impl Streams {
         (socket, remote): (TcpStream, SocketAddr),
         counters: &mut Counters,
     ) {
+        let is_phone = entry.opening == Opening::Messages;
+        if is_phone && !self.sources.has_room(remote.ip(), self.limits.per_source) {
+            counters.crowded += 1;
+            return;
+        }
         if !self.make_room(counters) {
             counters.refused += 1;
             return;
@@ -77,13 +87,11 @@ impl Streams {
         watch(&SockRef::from(&socket), self.limits.silence);
         let flow = self.next_flow(entry.listener, remote);
         let waker = self.ready.waker(self.connections.vacant_key());
-        self.insert(Connection::accepted(
-            now,
-            flow,
-            socket,
-            entry.opening,
-            waker,
-        ));
+        let connection = Connection::accepted(now, flow, socket, entry.opening, waker);
+        if let Some(address) = connection.source() {
+            self.sources.enter(address);
+        }
+        self.insert(connection);
     }
 
     /// The connection to `remote` by `listener`, opened if there is none. Its failure is reported
@@ -276,6 +284,9 @@ impl Streams {
         let connection = self.connections.try_remove(slot)?;
         let flow = connection.flow();
         self.unproven.remove(&(connection.opened(), slot));
+        if let Some(address) = connection.source() {
+            self.sources.leave(address);
+        }
         let key = (flow.listener, flow.remote);
         if self.by_remote.get(&key) == Some(&slot) {
             self.by_remote.remove(&key);

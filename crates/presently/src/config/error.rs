@@ -29,7 +29,7 @@ pub enum ConfigError {
     #[error("flows: silence_secs and ask_secs must be 0, or 6 to 7200")]
     Flows,
     /// A bound of 0 would refuse everything.
-    #[error("limits: balancer_held_mib and server_held_mib must be 1 to 65535")]
+    #[error("limits: each must be 1 to 65535")]
     Limits,
     /// Too many listeners.
     #[error("at most {most} --listen")]

@@ -129,8 +129,8 @@ mod tests {
                 ask_secs: 20,
             }),
             limits: Some(LimitsTable {
-                balancer_held_mib: 32,
                 server_held_mib: 16,
+                ..LimitsTable::default()
             }),
         };
         assert_eq!(parse::<Settings>("f", text).unwrap(), expected);

@@ -252,7 +252,8 @@ impl FlowsTable {
     }
 }
 
-/// The table `[limits]`: the memory that requests may take while they wait for the store.
+/// The table `[limits]`: the memory that requests may take while they wait for the store, and the
+/// connections that one address may have.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsTable {
@@ -260,6 +261,8 @@ pub struct LimitsTable {
     pub balancer_held_mib: u16,
     /// Those at each server.
     pub server_held_mib: u16,
+    /// Connections of phones from one address; more are closed at once.
+    pub connections_per_address: u16,
 }
 
 impl Default for LimitsTable {
@@ -268,13 +271,15 @@ impl Default for LimitsTable {
         Self {
             balancer_held_mib: 32,
             server_held_mib: 64,
+            connections_per_address: 2_048,
         }
     }
 }
 
 impl LimitsTable {
     pub(super) fn check(self) -> Result<Self, ConfigError> {
-        let is_sound = self.balancer_held_mib > 0 && self.server_held_mib > 0;
+        let least = self.balancer_held_mib.min(self.server_held_mib);
+        let is_sound = least.min(self.connections_per_address) > 0;
         is_sound.then_some(self).ok_or(ConfigError::Limits)
     }
 }

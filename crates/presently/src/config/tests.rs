@@ -160,7 +160,7 @@ fn what_does_not_fit_together_is_refused() {
                 }),
                 ..Settings::default()
             },
-            "limits: balancer_held_mib and server_held_mib must be 1 to 65535",
+            "limits: each must be 1 to 65535",
         ),
     ];
     for (settings, expected) in table {
@@ -209,6 +209,16 @@ fn what_may_wait_is_as_much_as_the_file_says_and_else_as_the_machines_have_it() 
     assert_eq!(limits(""), (balancer, server));
     let said = "[limits]\nbalancer_held_mib = 1\nserver_held_mib = 4096";
     assert_eq!(limits(said), (1 << 20, 4 << 30));
+}
+
+#[test]
+fn an_address_has_as_many_connections_as_the_file_says_and_else_as_the_transport_has_it() {
+    let most = |text: &str| {
+        let settings = parse::<Settings>("f", text).unwrap();
+        Config::new(settings).unwrap().connections_per_address
+    };
+    assert_eq!(most(""), presently_transport::Limits::default().per_source);
+    assert_eq!(most("[limits]\nconnections_per_address = 20000"), 20_000);
 }
 
 #[test]

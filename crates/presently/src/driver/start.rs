@@ -167,6 +167,7 @@ async fn open_sockets(config: &Config) -> Result<Opened, StartError> {
     let links = config.servers.iter().filter_map(|server| server.sip);
     let listeners: Vec<_> = phones.chain(links.map(Listen::raw)).collect();
     let limits = Limits {
+        per_source: config.connections_per_address,
         silence: config.flow_silence,
         ..Limits::default()
     };

@@ -107,6 +107,11 @@ pub(crate) const TRANSPORT: &[Metric<presently_transport::Counters>] = &[
         |it| it.refused,
     ),
     (
+        "transport_connections_crowded",
+        "Connections refused to an address that had enough",
+        |it| it.crowded,
+    ),
+    (
         "transport_connections_evicted",
         "Silent connections closed to make room",
         |it| it.evicted,

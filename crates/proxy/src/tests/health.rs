@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::{Health, Probe, ProbeSettings, Probed, Probes};
+use crate::{Health, Probe, ProbeSettings, Probed, Probes, proxy_protocol};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
 use crate::tests::side::{App, head, loopback, send, within};
@@ -10,6 +11,7 @@ use crate::tests::side::{App, head, loopback, send, within};
 fn settings(probe: Probe) -> ProbeSettings {
     ProbeSettings {
         probe,
+        is_announced: false,
         every: Duration::from_millis(10),
         within: Duration::from_millis(500),
         rise: 2,
@@ -69,6 +71,38 @@ async fn a_server_is_up_while_it_answers_well() {
             health = within(probes.next()) => assert_eq!(health, of("s1", is_up)),
             () = answering => {}
         }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_wants_a_proxy_header_gets_one_before_the_question() {
+    let mut local = Vec::new();
+    proxy_protocol::write_local(&mut local);
+    let get = Probe::Get {
+        path: "/".into(),
+        host: "app".into(),
+    };
+    for probe in [Probe::Connect, get] {
+        let is_asked = probe != Probe::Connect;
+        let app = App::new().await;
+        let settings = ProbeSettings {
+            is_announced: true,
+            ..settings(probe)
+        };
+        let probed = Probed {
+            server: "s1".into(),
+            address: app.address(),
+        };
+        let mut probes = Probes::start(settings, vec![probed]);
+        let mut stream = app.accept().await;
+        let mut header = vec![0; local.len()];
+        within(stream.read_exact(&mut header)).await.unwrap();
+        assert_eq!(header, local);
+        if is_asked {
+            assert!(head(&mut stream).await.starts_with("GET / HTTP/1.1\r\n"));
+            send(&mut stream, "HTTP/1.1 200 OK\r\n\r\n").await;
+        }
+        assert_eq!(within(probes.next()).await, of("s1", true));
     }
 }
 

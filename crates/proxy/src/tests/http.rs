@@ -1,6 +1,6 @@
 //! Requests, one after the other and one connection after the other.
 
-use crate::{Forwarding, Listener, Settings};
+use crate::Listener;
 use presently_nlb::{PathKind, Refusal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -203,81 +203,6 @@ async fn an_answer_to_head_has_a_length_and_no_body() {
     head(&mut server).await;
     send(&mut server, &ok("next")).await;
     expect_ok(&mut client, "next").await;
-}
-
-#[tokio::test]
-async fn headers_of_one_connection_go_and_the_way_is_told() {
-    let (mut side, app) = (Side::http(), App::new().await);
-    let mut client = side.client().await;
-    let request = "GET http://example.org/x HTTP/1.1\r\nHost: other\r\nX-User: alice\r\n\
-                   Connection: close, X-Secret\r\nKeep-Alive: 5\r\nX-Secret: 1\r\n\
-                   Proxy-Authorization: Basic eA==\r\n\
-                   X-Forwarded-For: 203.0.113.7\r\nForwarded: for=203.0.113.7\r\n\r\n";
-    send(&mut client, request).await;
-    side.admit(&app).await;
-    let mut server = app.accept().await;
-    let request = head(&mut server).await;
-    let mut lines: Vec<&str> = request.trim_end().split("\r\n").collect();
-    lines.sort_unstable();
-    let expected = [
-        "GET /x HTTP/1.1",
-        "host: example.org",
-        "via: 1.1 presently",
-        "x-forwarded-for: 127.0.0.1",
-        "x-forwarded-host: example.org",
-        "x-forwarded-proto: http",
-        "x-user: alice",
-    ];
-    assert_eq!(lines, expected);
-    let answer = "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nKeep-Alive: timeout=5\r\n\
-                  Content-Length: 0\r\nDate: today\r\n\r\n";
-    send(&mut server, answer).await;
-    let answer = head(&mut client).await;
-    assert!(!answer.contains("keep-alive"), "{answer}");
-    assert!(answer.contains("date: today\r\n"), "{answer}");
-    assert!(is_closed(&mut client).await);
-}
-
-#[tokio::test]
-async fn a_trusted_proxy_says_on_whose_behalf_it_asks() {
-    let settings = Settings {
-        trusted: vec!["127.0.0.0/8".parse().unwrap()],
-        ..with(Listener::http(loopback()))
-    };
-    let (mut side, app) = (Side::new(settings), App::new().await);
-    let mut client = side.client().await;
-    let request = "GET / HTTP/1.1\r\nHost: a\r\nX-User: alice\r\nX-Forwarded-For: 203.0.113.7\r\n\
-                   X-Forwarded-Proto: https\r\n\r\n";
-    send(&mut client, request).await;
-    side.admit(&app).await;
-    let request = head(&mut app.accept().await).await;
-    assert!(
-        request.contains("x-forwarded-for: 203.0.113.7, 127.0.0.1\r\n"),
-        "{request}"
-    );
-    assert!(
-        request.contains("x-forwarded-proto: https\r\n"),
-        "{request}"
-    );
-}
-
-#[tokio::test]
-async fn headers_stay_as_they_came_if_so_set() {
-    let settings = Settings {
-        forwarding: Forwarding::Untouched,
-        ..with(Listener::http(loopback()))
-    };
-    let (mut side, app) = (Side::new(settings), App::new().await);
-    let mut client = side.client().await;
-    let claim = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n";
-    send(&mut client, claim).await;
-    side.admit(&app).await;
-    let request = head(&mut app.accept().await).await;
-    assert!(
-        request.contains("x-forwarded-for: 203.0.113.7\r\n"),
-        "{request}"
-    );
-    assert!(!request.contains("x-forwarded-host"), "{request}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::{Asked, Identify, Listener, Proxy, Questions, Settings, Who};
+use crate::{Asked, Identify, Listener, Proxy, Questions, Settings, StartError, Who};
 use hyper::header::HeaderName;
 use hyper::{HeaderMap, Uri};
 use presently_nlb::{CutReason, Entering, PathId, Refusal, Verdict};
@@ -21,12 +21,16 @@ pub(crate) struct Side {
 
 impl Side {
     pub(crate) fn new(settings: Settings) -> Self {
+        Self::start(settings).unwrap()
+    }
+
+    pub(crate) fn start(settings: Settings) -> Result<Self, StartError> {
         let identify = Arc::new(ByHeader([HeaderName::from_static("x-user")]));
         let began = Instant::now();
         let clock = Arc::new(move || Moment::default().after(began.elapsed()));
         let started = Proxy::start(settings, identify, clock, NonZeroU16::MIN);
-        let (proxy, questions) = started.unwrap();
-        Self { proxy, questions }
+        let (proxy, questions) = started?;
+        Ok(Self { proxy, questions })
     }
 
     /// One HTTP listener.

@@ -35,6 +35,8 @@ jitter_percent = 0
 grace_secs = $(whole "$patience")
 silence_secs = $(awk "BEGIN{v=int($silence/$SCALE+0.5); print (v<6?6:v)}")
 ask_secs = $ask
+[limits]
+connections_per_address = 20000
 C
 "$PRESENTLY" serve --config "$WORK/pool.toml" > "$WORK/pool.log" 2>&1 &
 pool=$!

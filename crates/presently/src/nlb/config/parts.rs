@@ -78,6 +78,7 @@ impl Config {
                 },
                 None => Probe::Connect,
             },
+            is_announced: self.settings.listen.iter().any(|listen| listen.send_proxy),
             every: ms(health.every_ms.get()),
             within: ms(health.timeout_ms.get()),
             rise: health.rise.get(),

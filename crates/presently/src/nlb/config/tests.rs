@@ -114,4 +114,5 @@ fn the_machine_and_the_proxy_are_told_what_was_said() {
     };
     assert_eq!(proxy.listeners[1].carries, word);
     assert!(proxy.listeners[1].is_announced && !proxy.listeners[0].is_announced);
+    assert!(config.probes().is_announced);
 }

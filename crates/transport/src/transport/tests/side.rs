@@ -86,6 +86,20 @@ impl Side {
     }
 }
 
+/// A connection to the first listener.
+pub(crate) async fn phone(side: &Side) -> TcpStream {
+    let stream = TcpStream::connect(side.addresses[0]).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+/// Whether the far end has closed the connection.
+pub(crate) async fn is_closed(peer: &mut TcpStream) -> bool {
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(5), peer.read_to_end(&mut rest)).await;
+    ended.is_ok()
+}
+
 pub(crate) fn loopback() -> SocketAddr {
     ([127, 0, 0, 1], 0).into()
 }

@@ -3,24 +3,11 @@
 
 use std::time::Duration;
 
-use super::side::{Side, loopback, message, read};
+use super::side::{Side, is_closed, loopback, message, phone, read};
 use crate::{Limits, Listen, NO_LISTENER};
 use presently_sip::{Flow, Protocol};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-
-async fn phone(side: &Side) -> TcpStream {
-    let stream = TcpStream::connect(side.addresses[0]).await.unwrap();
-    stream.set_nodelay(true).unwrap();
-    stream
-}
-
-/// Whether the far end has closed the connection.
-async fn is_closed(peer: &mut TcpStream) -> bool {
-    let mut rest = Vec::new();
-    let ended = tokio::time::timeout(Duration::from_secs(5), peer.read_to_end(&mut rest)).await;
-    ended.is_ok()
-}
 
 fn bodies(side: &Side) -> Vec<String> {
     let bodies = side.messages.iter().map(|(_, bytes)| {
@@ -179,37 +166,6 @@ async fn silent_and_slow_peers_are_closed_and_good_ones_stay() {
     assert!(!side.closed.contains(&good_flow));
     good.write_all(&message("still here")).await.unwrap();
     side.until(|side| side.messages.len() == 2).await;
-}
-
-#[tokio::test]
-async fn a_full_table_closes_the_oldest_silent_peer_and_keeps_those_that_spoke() {
-    let limits = Limits {
-        connections: 3,
-        ..Limits::default()
-    };
-    let mut side = Side::tcp(limits);
-    let mut spoken = Vec::new();
-    for at in 0..2 {
-        let mut one = phone(&side).await;
-        one.write_all(&message("here")).await.unwrap();
-        side.until(|side| side.messages.len() == at + 1).await;
-        spoken.push(one);
-    }
-    let mut oldest = phone(&side).await;
-    side.rest(20).await;
-    let mut third = phone(&side).await;
-    side.until(|side| side.closed.len() == 1).await;
-    assert!(is_closed(&mut oldest).await);
-    third.write_all(&message("here")).await.unwrap();
-    side.until(|side| side.messages.len() == 3).await;
-    // All have spoken: the next is refused.
-    let mut late = phone(&side).await;
-    side.rest(20).await;
-    assert!(is_closed(&mut late).await);
-    assert_eq!(side.transport.connections(), 3);
-    let counters = side.transport.counters();
-    assert_eq!((counters.evicted, counters.refused), (1, 1));
-    assert_eq!(side.closed.len(), 1);
 }
 
 #[tokio::test]
