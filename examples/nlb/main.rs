@@ -61,7 +61,6 @@ impl Options {
             is_story_told: true,
             port: 8080,
             is_silent: false,
-            is_proxied: false,
         };
         while let Some(argument) = arguments.next() {
             match argument.as_str() {

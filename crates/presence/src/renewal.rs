@@ -21,7 +21,7 @@ impl Renewal {
     /// same key, instance or Call-ID is the same phone's (RFC 5626 §6, RFC 3261 §10.2.4). Behind
     /// another proxy a flow is not the phone's own, and says nothing.
     pub(crate) fn of(held: &[Binding], put: &[Binding], flow: FlowToken) -> Option<Self> {
-        let is_direct = !put.is_empty() && put.iter().all(|binding| binding.is_direct());
+        let is_direct = !put.is_empty() && put.iter().all(Binding::is_direct);
         let is_former = |binding: &&Binding| {
             binding.flow != flow && put.iter().any(|put| is_same_phone(binding, put))
         };
