@@ -293,8 +293,8 @@ pub enum Change {
         /// The request that did it, if one did.
         tombstone: Option<(Repeat, WallTime)>,
     },
-    /// Keeps a request's answer that wrote no row (a fetch, an unsubscribe of nothing), or whose row
-    /// is replaced or gone.
+    /// Keeps a request's answer that wrote no row (a fetch, an unsubscribe of nothing), or whose
+    /// row is replaced or gone.
     Remember {
         /// The request and its answer.
         repeat: Repeat,

@@ -175,7 +175,7 @@ impl Server {
         });
     }
 
-    /// Reads the document of a last NOTIFY where nobody had to know it before: all that an activation
+    /// Reads the document of a last NOTIFY where nobody had to know it before: what an activation
     /// finds told is read when it changes.
     fn read_for(&mut self, place: crate::notifier::SubscriptionSlot, out: &mut Outputs) {
         let live = self.notifier.get(place);
