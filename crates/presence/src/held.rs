@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use presently_pool::Passage;
 use presently_sip::transaction::TransactionKey;
-use presently_sip::{Edits, Index, Message, Moment};
-use presently_store::RequestKey;
+use presently_sip::{Edits, EntityTag, Index, Message, Moment};
+use presently_store::{Answer, Repeat, RequestKey};
 
 /// A copy of a request that outlives the turn it came in.
 #[derive(Debug)]
@@ -118,6 +118,19 @@ impl Held {
             via: self.via.as_deref(),
             record_route: self.record_route.as_deref(),
             ..self.rest
+        }
+    }
+
+    /// What a repeat of it is answered with, once what it asks is done: 200 and these.
+    pub(crate) fn repeat(&self, expires_secs: u32, tag: Option<EntityTag>, to_tag: &str) -> Repeat {
+        Repeat {
+            request: self.request,
+            answer: Answer {
+                status: 200,
+                expires_secs,
+                tag,
+                to_tag: to_tag.into(),
+            },
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use presently_pool::{ContactToken, PackageName};
 use presently_sip::{Message, Method, Name, Now, Start, Uri};
-use presently_store::{Answer, Change, Operation, Repeat, Subscription};
+use presently_store::{Answer, Change, Operation, Subscription};
 
 use super::{Asked, Server};
 use crate::actor::{Actor, State};
@@ -159,7 +159,7 @@ impl Server {
         if taken_back::is_stale(&self.key, &request, actor) {
             return Err(Refusal::register(registrar::RegisterError::OutOfOrder));
         }
-        let repeat = repeat(held, 0, None, self.to_tag(held));
+        let repeat = held.repeat(0, None, &self.to_tag(held));
         let config = &self.config;
         let decided = registrar::decide(
             &request,
@@ -231,7 +231,7 @@ impl Server {
         let local_target = self.local_target(slot, held)?;
         let actor = self.actor(slot)?;
         let present = self.find(actor, &request);
-        let repeat = repeat(held, 0, None, String::new());
+        let repeat = held.repeat(0, None, "");
         let situation = Situation {
             now: now.wall,
             expires: &self.config.expires,
@@ -322,7 +322,7 @@ impl Server {
             .map_err(|error| Refusal::publish(error, package.content_types()))?
             .granting(|secs| self.config.expires.first_grant(secs, &held.request));
         let granted = decided.granted_secs();
-        let repeat = repeat(held, granted, Some(tag.clone()), self.to_tag(held));
+        let repeat = held.repeat(granted, Some(tag.clone()), &self.to_tag(held));
         let publishing = Publishing {
             resource,
             tag,
@@ -478,23 +478,6 @@ fn unread_body(message: &Message<'_>, method: Method) -> Option<Refusal> {
         .is_some_and(|handling| handling.eq_ignore_ascii_case("optional"));
     let is_read = method == Method::Publish;
     (!is_read && !is_optional).then(Refusal::unread_body)
-}
-
-fn repeat(
-    held: &Held,
-    expires_secs: u32,
-    tag: Option<presently_sip::EntityTag>,
-    to_tag: String,
-) -> Repeat {
-    Repeat {
-        request: held.request,
-        answer: Answer {
-            status: 200,
-            expires_secs,
-            tag,
-            to_tag: to_tag.into(),
-        },
-    }
 }
 
 /// The option tags served (RFC 3327 §5.3 for `path`).
