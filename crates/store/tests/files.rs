@@ -432,6 +432,7 @@ fn bound_at(store: &mut dyn Store, ip: &str) -> usize {
 
 /// Takes back the step that gave sessions their leases.
 const WITHOUT_SESSIONS: &str = "ALTER TABLE bindings DROP COLUMN silent;
+    ALTER TABLE bindings DROP COLUMN proxied;
     DROP TABLE nlbs;
     DROP INDEX bindings_by_ip; ALTER TABLE bindings DROP COLUMN ip;
     DROP INDEX sessions_by_nlb; DROP INDEX sessions_by_end;
