@@ -146,7 +146,9 @@ impl Script {
         });
         let given_up: Vec<Duration> = given_up.map(|(at, _)| now.moment.since(*at)).collect();
         let is_haunted = held.iter().any(|row| {
-            let done = now.wall.since(row.modified_at) + CLOCKS_APART;
+            let granted = Duration::from_secs(row.repeat.answer.expires_secs.into());
+            let left = row.expires_at.since(now.wall);
+            let done = granted.saturating_sub(left) + CLOCKS_APART;
             let is_it = |ago: &Duration| *ago <= done && done <= *ago + PATIENCE;
             given_up.iter().any(is_it)
         });
