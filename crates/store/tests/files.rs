@@ -188,7 +188,8 @@ fn a_phone_registered_by_the_release_before_is_not_silent_and_its_refresh_leaves
     ask(&mut store, vec![assign(by, 1)]);
     drop(store);
     let older = Connection::open(place.path()).unwrap();
-    let without = "ALTER TABLE bindings DROP COLUMN silent; UPDATE schema SET steps = 4;";
+    let without = "ALTER TABLE bindings DROP COLUMN silent;
+        ALTER TABLE bindings DROP COLUMN proxied; UPDATE schema SET steps = 4;";
     older.execute_batch(without).unwrap();
     let register = || older.execute(OLDER_REGISTER, ["2 udp 0 192.0.2.7:5060 0 0"]);
     register().unwrap();
