@@ -25,7 +25,6 @@ pub(super) fn run(open: &dyn Fn() -> Box<dyn Store>) {
     a_mark_of_silence_stands_until_it_is_taken_away(open());
     people_see_a_client_and_its_watchers(open());
     names_that_nothing_refers_to_go(open());
-    a_document_goes_with_the_last_who_could_ask_for_it(open());
 }
 
 // R19
@@ -381,39 +380,4 @@ fn names_that_nothing_refers_to_go(store: Box<dyn Store>) {
         state.documents.first().map(|document| document.version),
         Some(version)
     );
-}
-
-fn a_document_goes_with_the_last_who_could_ask_for_it(store: Box<dyn Store>) {
-    let (mut pool, [a, b]) = Pool::with(store, ["a", "b"]);
-    let comes_and_goes = |pool: &mut Pool, user: &str| {
-        let actor = pool.log_on(&[a, b], user);
-        pool.commit(actor, vec![publish(user, "t1")]);
-        let version = pool.write(actor, user, "closed");
-        assert!(pool.commit(actor, vec![unpublish(user, "t1")]).released);
-        version
-    };
-    let bob = pool.log_on(&[a, b], "bob");
-    pool.commit(bob, vec![bind("a"), subscribe("watched", "1")]);
-    pool.write(bob, "bob", "his");
-    comes_and_goes(&mut pool, "watched");
-    let last = comes_and_goes(&mut pool, "gone");
-    let left = |pool: &mut Pool, settled: u64| {
-        for by in [a, b] {
-            let beat = Operation::Beat {
-                by,
-                settled: Some(settled),
-                now: at(100),
-            };
-            assert!(pool.ask(beat).is_ok());
-        }
-        let resources = ["bob", "watched", "gone"].map(presence).to_vec();
-        let found = pool.documents(resources).into_iter();
-        let written = found.filter(|document| document.version > Version(0));
-        written.map(|document| document.resource.clone()).collect()
-    };
-    let found: Vec<_> = left(&mut pool, last.0 - 1);
-    let all = ["bob", "watched", "gone"].map(presence);
-    assert_eq!(found, all, "a server may still have to read the last");
-    let found: Vec<_> = left(&mut pool, last.0);
-    assert_eq!(found, ["bob", "watched"].map(presence));
 }
