@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use presently_agent::SubscriptionId;
+use presently_agent::{Event, SubscriptionId};
 use presently_pool::Role;
 use presently_sip::Protocol;
 use presently_tests::world::{Arrangement, Plan, Spell, StoreFaults, Trouble, World, aor};
@@ -183,6 +183,36 @@ fn a_server_that_takes_over_knows_who_is_silent_and_asks_soon() {
     assert!(!is_online(&world, bob, watch));
     world.run_for(Duration::from_secs(18));
     assert_open_again(&world, bob, watch);
+}
+
+#[test]
+fn a_refresh_from_elsewhere_shows_what_a_hidden_phone_has_published() {
+    for arrangement in BOTH {
+        let (mut world, bob, watch) = closed(arrangement);
+        let tag = world.phones[0].events.iter().rev().find_map(|(_, event)| {
+            let Event::Published { etag, .. } = event else {
+                return None;
+            };
+            etag.clone()
+        });
+        let text = format!(
+            "PUBLISH sip:alice@example.com SIP/2.0\r\n\
+             Via: SIP/2.0/UDP {FIRST};branch=z9hG4bKr\r\n\
+             Max-Forwards: 70\r\n\
+             From: <sip:alice@example.com>;tag=r\r\n\
+             To: <sip:alice@example.com>\r\n\
+             Call-ID: refresh@10.9.0.1\r\n\
+             CSeq: 1 PUBLISH\r\n\
+             Event: presence\r\n\
+             SIP-If-Match: {tag}\r\n\
+             Expires: 600\r\n\
+             Content-Length: 0\r\n\r\n",
+            tag = tag.expect("published").as_str()
+        );
+        world.raw_send(FIRST, Protocol::Udp, text.as_bytes());
+        world.run_for(SOON);
+        assert_open_again(&world, bob, watch);
+    }
 }
 
 #[test]

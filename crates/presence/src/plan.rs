@@ -72,7 +72,9 @@ impl Plan {
         let publications = self.publications.as_ref().unwrap_or(&actor.publications);
         let is_registered = is_there(bindings);
         let flips = is_registered != is_there(&actor.bindings);
-        let republished = self.publications.is_some() && !self.is_refresh;
+        // One that was left out with its silent phone counts again when it comes by another flow.
+        let may_show = bindings.iter().any(|row| row.is_silent);
+        let republished = self.publications.is_some() && (!self.is_refresh || may_show);
         let mut dropped = 0;
         for package in packages.iter() {
             let name = PackageName::new(package.name());

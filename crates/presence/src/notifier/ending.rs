@@ -7,10 +7,9 @@ use super::{Bench, Ending, Notifier, Reading, SubscriptionSlot, Wish};
 use crate::Timer;
 
 impl Notifier {
-    /// Whether as many last NOTIFYs are under way as may be: no fetch is taken on top of them, and
-    /// what ends is forgotten without one.
+    /// Whether so many last NOTIFYs are under way that no fetch is taken on top of them.
     pub(crate) fn is_full(&self) -> bool {
-        self.last_words >= LAST_WORDS_MAX
+        self.last_words >= FETCHES_MAX
     }
 
     /// The row is gone from the store: one last NOTIFY, then the slot is free. A subscriber that
@@ -77,7 +76,11 @@ impl Notifier {
     }
 }
 
-/// Subscriptions and fetches of which only the last NOTIFY is left. Each waits for its answer for
-/// up to 64·T1, and no bound of a client's counts it: whoever fetches and never answers would fill
-/// the memory.
-pub(super) const LAST_WORDS_MAX: usize = 10_000;
+/// Last NOTIFYs under way beside which fetches are taken. Each waits for its answer for up to
+/// 64·T1, and no bound of a client's counts it: whoever fetches and never answers would fill the
+/// memory.
+const FETCHES_MAX: usize = 10_000;
+
+/// Last NOTIFYs under way at all: beyond, what ends is forgotten without one. Fetches take nobody
+/// else's.
+pub(super) const LAST_WORDS_MAX: usize = 4 * FETCHES_MAX;
