@@ -7,7 +7,7 @@ mod asking;
 mod place;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
@@ -64,19 +64,36 @@ fn a_path_that_cannot_be_made_is_unreadable() {
     assert!(matches!(error, OpenError::Unreadable(_)), "{error:?}");
 }
 
+/// Whatever journal it has, whether its owner writes at the moment or was killed while it did.
 #[test]
 fn another_programs_database_is_not_touched() {
-    let place = Place::new();
-    let other = Connection::open(place.path()).unwrap();
-    other
-        .execute_batch("CREATE TABLE clients (name TEXT)")
-        .unwrap();
-    let error = Inline::open(&place.path(), &Settings::default()).unwrap_err();
-    assert!(matches!(error, OpenError::OtherProgram), "{error:?}");
-    let tables: i64 = other
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(tables, 1);
+    for journal in ["DELETE", "WAL"] {
+        let place = Place::new();
+        let other = Connection::open(place.path()).unwrap();
+        other.pragma_update(None, "journal_mode", journal).unwrap();
+        other
+            .execute_batch("CREATE TABLE clients (name TEXT); BEGIN IMMEDIATE")
+            .unwrap();
+        let copies = Place::new();
+        for (from, to) in files(&place).zip(files(&copies)) {
+            // Of the log there may be none.
+            let _ = fs::copy(from, to);
+        }
+        for place in [place, copies] {
+            let before: Vec<_> = files(&place).map(|file| fs::read(file).ok()).collect();
+            let error = Inline::open(&place.path(), &Settings::default()).unwrap_err();
+            assert!(matches!(error, OpenError::OtherProgram), "{error:?}");
+            let after: Vec<_> = files(&place).map(|file| fs::read(file).ok()).collect();
+            assert!(before == after, "{journal}: changed");
+        }
+    }
+}
+
+/// A database and its log.
+fn files(place: &Place) -> impl Iterator<Item = PathBuf> {
+    ["db", "db-wal"]
+        .map(|end| place.path().with_extension(end))
+        .into_iter()
 }
 
 #[test]

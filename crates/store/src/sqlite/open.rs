@@ -124,11 +124,17 @@ pub(super) fn memory() -> Result<Connection, OpenError> {
 }
 
 /// Opens the file, makes it (readable by its owner only: the pool's key is in it) when it is not
-/// there, and brings it to the present schema.
+/// there, and brings it to the present schema. Another program's database stays as it is.
 pub(super) fn file(path: &Path, settings: &Settings) -> Result<Connection, OpenError> {
     make(path)?;
     let mut connection = Connection::open_with_flags(path, flags())?;
     be_patient(&mut connection, settings.patience)?;
+    // In one transaction: beside this, another process may be making the store.
+    if !schema::may_be_ours(&*connection.transaction()?)? {
+        // The last connection to a log would write it into the file.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        return Err(OpenError::OtherProgram);
+    }
     write_ahead(&connection, settings.patience)?;
     let synchronous = match settings.durability {
         Durability::Power => "FULL",

@@ -243,10 +243,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
         return needed(connection, known);
     }
     let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found = pragma(&change, "user_version")?;
-    let tables: i64 = change.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0))?;
-    let ours = pragma(&change, "application_id")? == APPLICATION;
-    if !ours && (found != 0 || tables != 0) {
+    if !may_be_ours(&change)? {
         return Err(OpenError::OtherProgram);
     }
     needed(&change, known)?;
@@ -285,6 +282,16 @@ fn steps(connection: &Connection) -> Result<i64, OpenError> {
 /// Whether the database is one of this program, of any version.
 pub(super) fn is_ours(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(pragma(connection, "application_id")? == APPLICATION)
+}
+
+/// Whether it is ours, or nobody's yet: nothing is in it, and no program has marked it.
+pub(super) fn may_be_ours(connection: &Connection) -> rusqlite::Result<bool> {
+    if is_ours(connection)? {
+        return Ok(true);
+    }
+    let sql = "SELECT count(*) FROM sqlite_schema";
+    let tables: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+    Ok(tables == 0 && pragma(connection, "user_version")? == 0)
 }
 
 /// Refuses a store that this program cannot read as it is.
