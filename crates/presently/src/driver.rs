@@ -233,6 +233,8 @@ impl Pool {
                 // Whoever asked may have gone.
                 let _ = answer.send(has_room);
             }
+            // Whoever asked has said by now that nothing is taken over.
+            Wish::SetTerms(_, _, done) if done.is_closed() => {}
             Wish::SetTerms(domains, expires, done) => {
                 self.host.set_terms(&domains, expires);
                 self.shape.set_terms(&domains, expires);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use presently::config::{Role, StorePath};
-use presently::{Config, Phone, Reading, Running, Settings, StartError};
+use presently::{Config, Phone, Pool, Reading, Running, Settings, StartError, nlb};
 use presently_agent::{Event, pidf, read_pidf};
 use presently_pool::MemberState;
 use presently_sip::Aor;
@@ -199,4 +199,65 @@ async fn a_taken_port_is_named() {
         !folder.store().exists(),
         "nothing is made before everything is open"
     );
+}
+
+/// Whoever asked was told by then that nothing was taken over. A loop that does not run is as stuck
+/// as can be.
+#[tokio::test]
+async fn what_a_stuck_pool_was_to_take_over_is_not_done_later() {
+    let folder = Folder::new("stuck");
+    let config = whole(&folder.store());
+    let mut changed = config.clone();
+    changed.domains = vec!["example.org".to_owned()];
+    let pool = Pool::open(config).await.unwrap();
+    let (control, at) = (pool.control(), pool.addresses().listen[0].1);
+    assert_eq!(control.take_over(&changed).await, None);
+    let using = async {
+        let alice = Aor::parse("sip:alice@example.com").unwrap();
+        let mut phone = Phone::open(alice.clone(), at).await.unwrap();
+        let body = pidf(&alice, true, None);
+        let pidf_type = "application/pidf+xml";
+        phone.ask(|agent, now, out| agent.publish(now, "presence", pidf_type, body, 600, out));
+        heard(&mut phone, |event| matches!(event, Event::Published { .. })).await;
+    };
+    tokio::select! {
+        ended = pool.run(std::future::pending()) => panic!("{ended:?}"),
+        () = using => {}
+    }
+}
+
+#[tokio::test]
+async fn what_a_stuck_nlb_was_to_take_over_is_not_done_later() {
+    let folder = Folder::new("stuck-nlb");
+    let settings = |servers: &[&str]| {
+        let store = folder.store().display().to_string();
+        let mut text = format!(
+            "domain = \"example.com\"\npresence = \"udp:127.0.0.1:9\"\nsip = \"127.0.0.1:0\"\n\
+             store = \"sqlite:{store}\"\nthreads = 1\nuser = [{{ header = \"X-User\" }}]\n\
+             [[listen]]\nkind = \"http\"\naddress = \"127.0.0.1:0\"\n"
+        );
+        for name in servers {
+            let server = format!("[[server]]\nname = \"{name}\"\naddress = \"127.0.0.1:9\"\n");
+            text.push_str(&server);
+        }
+        let file = folder.0.join("nlb.toml");
+        std::fs::write(&file, text).unwrap();
+        nlb::Settings::read(&file).unwrap()
+    };
+    let config = nlb::Config::new(settings(&["a"])).unwrap();
+    let nlb = nlb::Nlb::open(config).await.unwrap();
+    let control = nlb.control();
+    let is_done = control.take_over(&settings(&["b"])).await.unwrap();
+    assert!(!is_done);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let looking = async {
+        let list = control.sessions("", 0).await.unwrap();
+        drop(stop);
+        list.servers
+    };
+    let stopping = async { drop(stopped.await) };
+    let (ran, servers) = tokio::join!(nlb.run(stopping), looking);
+    ran.unwrap();
+    let names: Vec<_> = servers.iter().map(|row| row.server.as_str()).collect();
+    assert_eq!(names, ["a"]);
 }

@@ -59,7 +59,7 @@ impl Control {
 
     /// Takes over what of `config` may change while the pool runs: whose addresses of record are
     /// served, and the seconds granted. Returns once every request is judged by it; `None` when the
-    /// pool has ended or is stuck for a second.
+    /// pool has ended or is stuck for a second: it is not done later then.
     pub async fn take_over(&self, config: &Config) -> Option<()> {
         let (done, is_done) = oneshot::channel();
         let domains = shape::domains(&config.domains);

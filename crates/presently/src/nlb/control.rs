@@ -62,7 +62,7 @@ impl Control {
     }
 
     /// Puts `servers` in the place of the list there was; `None` when the nlb has ended or is
-    /// stuck for a second.
+    /// stuck for a second: it is not done later then.
     pub(crate) async fn set_servers(&self, servers: Vec<Server>) -> Option<()> {
         self.ask(|done| Wish::Servers(servers, done)).await
     }

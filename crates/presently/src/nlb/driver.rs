@@ -258,6 +258,8 @@ impl Nlb {
     fn grant(&mut self, wish: Wish, now: Now) {
         // Whoever asked may have gone.
         match wish {
+            // And has said by then that nothing is taken over.
+            Wish::Servers(_, done) if done.is_closed() => {}
             Wish::Servers(servers, done) => {
                 self.hand(now, Input::Servers(servers));
                 self.probe_all();

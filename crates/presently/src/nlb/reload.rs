@@ -77,7 +77,8 @@ impl Settings {
 
 impl Control {
     /// Takes over what of `settings` may change while the nlb runs: the application servers.
-    /// Returns once requests go to them; false when the nlb has ended or is stuck for a second.
+    /// Returns once requests go to them; false when the nlb has ended or is stuck for a second: it
+    /// is not done later then.
     ///
     /// # Errors
     ///
