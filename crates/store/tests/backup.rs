@@ -130,7 +130,9 @@ fn a_backup_that_fails_leaves_nothing_behind() {
     fs::remove_file(place.path()).unwrap();
     join(&mut writable(&place.path()));
     let nowhere = back_up(&place.path(), &folder.join("no/copy"), Existing::Keep).unwrap_err();
-    assert!(matches!(nowhere, BackupError::Target(_)), "{nowhere:?}");
+    assert!(matches!(nowhere, BackupError::Target { .. }), "{nowhere:?}");
+    let named = format!("{}/no/copy.part-", folder.display());
+    assert!(nowhere.to_string().starts_with(&named), "{nowhere}");
     let files = fs::read_dir(&folder).unwrap();
     let names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
     assert!(
@@ -139,6 +141,35 @@ fn a_backup_that_fails_leaves_nothing_behind() {
             .all(|name| name.to_str().unwrap().starts_with("pool.db")),
         "{names:?}"
     );
+}
+
+/// In a container every process has the id that a killed one had.
+#[test]
+fn what_a_killed_backup_left_is_in_nobodys_way() {
+    let place = Place::new();
+    let mut store = writable(&place.path());
+    join(&mut store);
+    let copy = place.path().with_extension("copy");
+    let left = format!("copy.part-{}", std::process::id());
+    let left = place.path().with_extension(left);
+    fs::write(&left, "a part").unwrap();
+    back_up(&place.path(), &copy, Existing::Keep).unwrap();
+    assert_is_sound(&copy);
+    assert_eq!(fs::read(&left).unwrap(), b"a part");
+}
+
+/// SQLite takes such a name for a URI, and would write to another file.
+#[test]
+fn a_name_like_a_uri_is_a_name() {
+    let place = Place::new();
+    let mut store = writable(&place.path());
+    join(&mut store);
+    let name = format!("file:presently-{}.db", std::process::id());
+    let bytes = back_up(&place.path(), Path::new(&name), Existing::Keep);
+    let copied = fs::read(&name);
+    let _ = fs::remove_file(&name);
+    assert!(bytes.unwrap() > 0);
+    assert!(copied.unwrap().starts_with(b"SQLite format 3\0"));
 }
 
 #[test]

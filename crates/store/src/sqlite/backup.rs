@@ -4,8 +4,9 @@
 //! name is always a whole backup.
 
 use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -43,12 +44,26 @@ pub enum BackupError {
         /// The log.
         path: PathBuf,
     },
-    /// The backup's file cannot be written.
-    #[error("the file cannot be written")]
-    Target(#[source] io::Error),
+    /// The backup's file cannot be written under its own name, or under the one it has until it
+    /// is whole.
+    #[error("{path} cannot be written")]
+    Target {
+        /// The name.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The store cannot be read.
     #[error("the store cannot be read")]
     Store(#[source] OpenError),
+}
+
+impl BackupError {
+    fn target(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        |source| Self::Target { path, source }
+    }
 }
 
 impl From<rusqlite::Error> for BackupError {
@@ -72,11 +87,11 @@ pub fn back_up(store: &Path, file: &Path, existing: Existing) -> Result<u64, Bac
     let source = open::any_schema(store).map_err(BackupError::Store)?;
     // One snapshot for all steps: else each commit of the pool would start the copy anew.
     source.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema")?;
-    let part = Part::make(file).map_err(BackupError::Target)?;
+    let part = Part::make(file)?;
     copy(&source, &part)?;
     drop(source);
     check(store, file, existing)?;
-    part.finish(file).map_err(BackupError::Target)
+    part.finish(file).map_err(BackupError::target(file))
 }
 
 /// Whether a backup may stand at `file`.
@@ -127,7 +142,8 @@ fn copy(source: &Connection, part: &Part) -> Result<(), BackupError> {
             _ => {}
         }
         if step.is_multiple_of(STEPS_A_SYNC) {
-            part.file.sync_data().map_err(BackupError::Target)?;
+            let synced = part.file.sync_data();
+            synced.map_err(BackupError::target(&part.path))?;
         }
         thread::park_timeout(PAUSE);
     }
@@ -146,13 +162,19 @@ struct Part {
 }
 
 impl Part {
-    fn make(file: &Path) -> io::Result<Self> {
-        let path = beside(file, &format!(".part-{}", std::process::id()));
+    /// A new file beside `file`. What a backup that was killed has left is in nobody's way: a
+    /// process id comes again (in a container each is 1), 64 random bits do not.
+    fn make(file: &Path) -> Result<Self, BackupError> {
+        let random = RandomState::new().hash_one(0);
+        let path = beside(file, &format!(".part-{random:016x}"));
+        // SQLite would read `file:x` as a URI; an absolute path is none.
+        let path = path::absolute(&path).map_err(BackupError::target(&path))?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path)?;
+        let file = options.open(&path);
+        let file = file.map_err(BackupError::target(&path))?;
         Ok(Self { path, file })
     }
 
