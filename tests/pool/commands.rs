@@ -1,6 +1,10 @@
 //! `presently watch`, `publish`, `status` and `show`, for people and with `--json`.
 
-use presently_tests::program::{Pool, Process, Town, presently, run};
+use std::fs::File;
+use std::io::pipe;
+use std::process::Stdio;
+
+use presently_tests::program::{Place, Pool, Process, Town, presently, run, until};
 use serde_json::Value;
 
 fn json(line: &str) -> Option<Value> {
@@ -58,7 +62,7 @@ fn what_one_command_publishes_another_sees() {
         let states: Vec<_> = lines.iter().filter_map(|line| json(line)).collect();
         states.len() >= 3 && states.last().is_some_and(|it| it["state"] == "closed")
     };
-    presently_tests::program::until("closed again", BOUND, || {
+    until("closed again", BOUND, || {
         is_closed_again(machines.said()).then_some(())
     });
 
@@ -177,6 +181,40 @@ fn a_question_without_an_answer_is_one_line() {
         !pool.place.path("none.db").exists(),
         "looking makes nothing"
     );
+}
+
+/// A reader that has enough is no failure, a full disk is one; neither is a crash, and whoever
+/// serves goes on.
+#[test]
+fn a_gone_reader_ends_a_question_quietly_and_no_pool() {
+    let place = Place::new();
+    let store = place.store();
+    let serve = ["serve", "--listen", "udp:127.0.0.1:0", "--store", &store];
+    let mut serving = presently(serve).stdout(gone()).spawn().unwrap();
+    let status = ["status", "--store", &store];
+    let said = until("a pool", BOUND, || {
+        let said = String::from_utf8(run(status).stdout).unwrap();
+        said.contains("alive").then_some(said)
+    });
+    assert!(said.ends_with(" clients\n"), "{said}");
+    let unread = presently(status).stdout(gone()).output().unwrap();
+    assert!(unread.status.success(), "{unread:?}");
+    assert!(unread.stderr.is_empty(), "{unread:?}");
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let full = presently(status).stdout(full).output().unwrap();
+    assert_eq!(full.status.code(), Some(1), "{full:?}");
+    let line = String::from_utf8(full.stderr).unwrap();
+    assert!(line.starts_with("presently: the output cannot"), "{line}");
+    assert!(serving.try_wait().unwrap().is_none(), "it ended");
+    serving.kill().unwrap();
+    serving.wait().unwrap();
+}
+
+/// A pipe that nobody reads.
+fn gone() -> Stdio {
+    let (reader, writer) = pipe().unwrap();
+    drop(reader);
+    writer.into()
 }
 
 /// No server is there to ask, or none that answers.

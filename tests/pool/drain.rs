@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use presently_agent::Event;
-use presently_tests::program::{Caller, Pool, Process, Town, presently, run};
+use presently_tests::program::{Caller, Pool, Process, Town, presently, run, until};
+use rusqlite::Connection;
 use serde_json::Value;
 
 // R36
@@ -79,6 +80,36 @@ fn a_server_is_drained_under_traffic_and_takes_clients_again() {
     let fresh = town.udp("fresh", pool.udp());
     town.register(fresh);
     assert_eq!(pool.server_of("fresh"), from, "the emptiest takes it");
+}
+
+/// Goal: whoever undrains a server is obeyed, also while somebody waits for it to be empty. Method:
+/// a pool that has stopped, so that its server keeps its client.
+#[test]
+fn a_wait_for_an_empty_server_ends_when_somebody_undrains_it() {
+    let mut pool = Pool::start();
+    let mut town = Town::default();
+    let alice = town.udp("alice", pool.udp());
+    town.register(alice);
+    let home = pool.server_of("alice");
+    for member in pool.members() {
+        member.process.take().unwrap().stop();
+    }
+    let store = pool.place.store();
+    let drain = ["drain", &home, "--wait", "60", "--store", &store];
+    let mut drain = Process::spawn(&mut presently(drain));
+    let file = Connection::open(pool.place.path("pool.db")).unwrap();
+    let is_draining = || {
+        let sql = "SELECT draining FROM members WHERE name = ?1";
+        let found = file.query_row(sql, [&home], |row| row.get::<_, bool>(0));
+        found.unwrap()
+    };
+    until("a mark", BOUND, || is_draining().then_some(()));
+    assert!(run(["undrain", &home, "--store", &store]).status.success());
+    assert!(!drain.ended(BOUND).success());
+    let said = drain.said();
+    let expected = format!("presently: {home} is not drained any more: somebody undrained it");
+    assert_eq!(said, [expected]);
+    assert!(!is_draining(), "it was marked anew");
 }
 
 #[test]

@@ -150,7 +150,7 @@ pub(crate) struct Drain {
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
     /// Waits so many seconds at the most for it to be empty; fails if it is not
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     pub(crate) wait: u64,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
@@ -391,6 +391,7 @@ mod tests {
             "presently publish sip:alice@example.com",
             "presently publish sip:alice@example.com --open --closed",
             "presently publish sip:alice@example.com --open --expires 0",
+            "presently drain s1 --wait 18446744073709551615",
             "presently serve --admin 9090",
             "presently watch alice",
         ];

@@ -3,12 +3,14 @@
 mod cli;
 mod command;
 mod log;
+mod output;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::cli::Cli;
+use crate::output::Untold;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
     };
     match command::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if matches!(error.downcast_ref(), Some(Untold::Gone)) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("presently: {}", log::chain(error.as_ref()));
             ExitCode::FAILURE

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::store;
 use crate::cli::Backup;
+use crate::output;
 
 pub(crate) fn run(args: &Backup) -> Result<(), Box<dyn Error>> {
     let store = store::path(&args.store)?;
@@ -27,12 +28,11 @@ pub(crate) fn run(args: &Backup) -> Result<(), Box<dyn Error>> {
     if args.store.json {
         let store = store.to_string();
         let file = file.to_string();
-        println!(
-            "{}",
-            json!({"store": store, "file": file, "bytes": bytes, "seconds": seconds})
-        );
+        let row = json!({"store": store, "file": file, "bytes": bytes, "seconds": seconds});
+        output::line(row)?;
     } else {
-        println!("backed up {store} to {file}: {bytes} bytes in {seconds:.2} s");
+        let text = format!("backed up {store} to {file}: {bytes} bytes in {seconds:.2} s");
+        output::line(text)?;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use super::signals::Signals;
 use super::{in_runtime, limits};
 use crate::cli::{self, NlbCommand};
 use crate::log;
+use crate::output;
 
 pub(crate) fn run(args: cli::Nlb) -> Result<(), Box<dyn Error>> {
     let level = args.level();
@@ -42,11 +43,16 @@ async fn serve(
         nlb = Nlb::open(config) => nlb?,
         () = &mut stopped => return Ok(()),
     };
-    println!("presently {} nlb {name}", env!("CARGO_PKG_VERSION"));
-    print_addresses(nlb.addresses());
-    println!("  presence {presence}");
-    println!("  servers  {servers}");
-    println!("  store    {store}");
+    let mut lines = vec![format!(
+        "presently {} nlb {name}",
+        env!("CARGO_PKG_VERSION")
+    )];
+    lines.extend(places(nlb.addresses()));
+    lines.push(format!("  presence {presence}"));
+    lines.push(format!("  servers  {servers}"));
+    lines.push(format!("  store    {store}"));
+    // Whoever started it may not read: it serves all the same.
+    let _ = output::line(lines.join("\n"));
     let reload = Reload {
         file,
         level,
@@ -57,14 +63,16 @@ async fn serve(
     Ok(nlb.run(stopped).await?)
 }
 
-fn print_addresses(addresses: &Addresses) {
-    for address in &addresses.listen {
-        println!("  clients  {address}");
-    }
+fn places(addresses: &Addresses) -> Vec<String> {
+    let clients = addresses.listen.iter();
+    let mut lines: Vec<_> = clients
+        .map(|address| format!("  clients  {address}"))
+        .collect();
     let (protocol, sip) = addresses.sip;
-    println!("  sip      {protocol} {sip}");
-    match addresses.admin {
-        Some(admin) => println!("  admin    http://{admin}/metrics"),
-        None => println!("  admin    off (admin = \"HOST:PORT\")"),
-    }
+    lines.push(format!("  sip      {protocol} {sip}"));
+    lines.push(match addresses.admin {
+        Some(admin) => format!("  admin    http://{admin}/metrics"),
+        None => "  admin    off (admin = \"HOST:PORT\")".to_owned(),
+    });
+    lines
 }

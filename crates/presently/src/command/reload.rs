@@ -1,13 +1,13 @@
 //! SIGHUP: the configuration file is read again while the pool runs.
 
 use std::error::Error;
-use std::io::Write;
 use std::path::PathBuf;
 
 use presently::{Config, Control, Settings};
 use tokio::signal::unix::Signal;
 
 use crate::log::{self, Filter};
+use crate::output;
 
 /// What a running process goes by, and where it may change.
 pub(crate) struct Reload {
@@ -60,7 +60,7 @@ impl Reload {
         ];
         let what = changed_keys(&changed);
         // Whoever read the summary may be gone by now.
-        let _ = writeln!(std::io::stdout(), "reloaded {file}: {what}");
+        let _ = output::line(format_args!("reloaded {file}: {what}"));
         // The rest stays in force, and is told again at the next signal.
         self.present.domains = settings.domains;
         self.present.expires = settings.expires;

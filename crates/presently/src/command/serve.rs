@@ -9,6 +9,7 @@ use super::reload::Reload;
 use super::signals::Signals;
 use crate::cli::Serve;
 use crate::log;
+use crate::output;
 
 pub(crate) async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
     let file = match &args.config {
@@ -30,7 +31,9 @@ pub(crate) async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
         pool = Pool::open_with_admin(config) => pool?,
         () = &mut stopped => return Ok(()),
     };
-    print_summary(pool.addresses(), &store, &domains, open_files);
+    let lines = summary(pool.addresses(), &store, &domains, open_files);
+    // Whoever started it may not read: it serves all the same.
+    let _ = output::line(lines.join("\n"));
     let reload = Reload {
         flags: args.flags(),
         file: args.config,
@@ -43,29 +46,34 @@ pub(crate) async fn run(args: Serve) -> Result<(), Box<dyn Error>> {
 }
 
 /// One line for everything that listens; then silence.
-fn print_summary(addresses: &Addresses, store: &str, domains: &str, open_files: Option<u64>) {
-    println!("presently {}", env!("CARGO_PKG_VERSION"));
+fn summary(
+    addresses: &Addresses,
+    store: &str,
+    domains: &str,
+    open_files: Option<u64>,
+) -> Vec<String> {
+    let mut lines = vec![format!("presently {}", env!("CARGO_PKG_VERSION"))];
     for (protocol, address) in &addresses.listen {
-        println!("  phones   {} {address}", protocol.token().to_lowercase());
+        let protocol = protocol.token().to_lowercase();
+        lines.push(format!("  phones   {protocol} {address}"));
     }
     if !addresses.listen.is_empty() {
         let served = if domains.is_empty() { "any" } else { domains };
-        println!("  domains  {served}");
+        lines.push(format!("  domains  {served}"));
         // Phones over TCP, and a few dozen for the pool itself.
-        match open_files {
-            Some(limit) => println!("  files    at most {limit} open, one for each phone over TCP"),
-            None => println!("  files    any number open, one for each phone over TCP"),
-        }
+        let limit = open_files.map_or("any number".to_owned(), |limit| format!("at most {limit}"));
+        lines.push(format!(
+            "  files    {limit} open, one for each phone over TCP"
+        ));
     }
     for (name, oob, sip) in &addresses.members {
-        match sip {
-            Some(sip) => println!("  member   {name}, out of band {oob}, link {sip}"),
-            None => println!("  member   {name}, out of band {oob}"),
-        }
+        let link = sip.map_or_else(String::new, |sip| format!(", link {sip}"));
+        lines.push(format!("  member   {name}, out of band {oob}{link}"));
     }
-    println!("  store    {store}");
-    match addresses.admin {
-        Some(admin) => println!("  admin    http://{admin}/metrics"),
-        None => println!("  admin    off (--admin HOST:PORT)"),
-    }
+    lines.push(format!("  store    {store}"));
+    lines.push(match addresses.admin {
+        Some(admin) => format!("  admin    http://{admin}/metrics"),
+        None => "  admin    off (--admin HOST:PORT)".to_owned(),
+    });
+    lines
 }

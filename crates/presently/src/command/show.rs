@@ -1,12 +1,14 @@
 //! `presently show`: all that the pool keeps about one client.
 
 use std::error::Error;
+use std::fmt::{self, Display};
 
 use presently_store::ClientState;
 use serde::Serialize;
 
 use super::store::{self, secs_until};
 use crate::cli::Show;
+use crate::output::{self, tame_line};
 
 pub(crate) fn run(args: &Show) -> Result<(), Box<dyn Error>> {
     let mut reading = store::open(&args.store)?;
@@ -20,9 +22,9 @@ pub(crate) fn run(args: &Show) -> Result<(), Box<dyn Error>> {
     };
     let client = Shown::new(args.client.to_string(), &state, &name_of);
     if args.store.json {
-        println!("{}", serde_json::to_string(&client)?);
+        output::line(serde_json::to_string(&client)?)?;
     } else {
-        client.print();
+        output::print(client)?;
     }
     Ok(())
 }
@@ -126,40 +128,75 @@ impl Shown {
             watchers: watchers.collect(),
         }
     }
+}
 
-    fn print(&self) {
+/// For people. What a phone chose is tamed.
+impl Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.server, self.epoch) {
             (Some(server), Some(epoch)) => {
-                println!("{} is at {server}, epoch {epoch}", self.client);
+                writeln!(f, "{} is at {server}, epoch {epoch}", self.client)?;
             }
-            _ => println!("{} has no server now", self.client),
+            _ => writeln!(f, "{} has no server now", self.client)?,
         }
         for row in &self.bindings {
-            let (contact, agent) = (&row.contact, &row.user_agent);
+            let (contact, agent) = (tame_line(&row.contact), tame_line(&row.user_agent));
             let left = row.expires_in_secs;
             let silent = if row.is_silent { ", silent" } else { "" };
-            println!("  binding      {contact} ({agent}), {left} s{silent}");
+            writeln!(f, "  binding      {contact} ({agent}), {left} s{silent}")?;
         }
         for row in &self.publications {
             let (package, tag, bytes) = (&row.package, &row.entity_tag, row.bytes);
             let left = row.expires_in_secs;
-            println!("  publication  {package} {tag}, {bytes} bytes, {left} s");
+            writeln!(f, "  publication  {package} {tag}, {bytes} bytes, {left} s")?;
         }
         for row in &self.documents {
-            println!("  document     {} version {}", row.package, row.version);
+            let (package, version) = (&row.package, row.version);
+            writeln!(f, "  document     {package} version {version}")?;
         }
         for row in &self.watches {
-            let (presentity, package) = (&row.presentity, &row.package);
-            println!(
-                "  watches      {presentity} {package}, {} s",
-                row.expires_in_secs
-            );
+            let (presentity, package) = (tame_line(&row.presentity), &row.package);
+            let left = row.expires_in_secs;
+            writeln!(f, "  watches      {presentity} {package}, {left} s")?;
         }
         for row in &self.watchers {
             let server = row.server.as_deref().unwrap_or("no server");
-            let (watcher, package) = (&row.watcher, &row.package);
+            let (watcher, package) = (tame_line(&row.watcher), &row.package);
             let left = row.expires_in_secs;
-            println!("  watched by   {watcher} {package} at {server}, {left} s");
+            writeln!(
+                f,
+                "  watched by   {watcher} {package} at {server}, {left} s"
+            )?;
         }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_phone_calls_itself_is_neither_a_command_nor_a_line() {
+        let binding = Binding {
+            contact: "sip:a@192.0.2.1".to_owned(),
+            user_agent: "\u{1b}[2Jphone)\n  binding      sip:forged@192.0.2.2".to_owned(),
+            is_silent: false,
+            expires_in_secs: 7,
+        };
+        let shown = Shown {
+            client: "sip:a@example.com".to_owned(),
+            server: None,
+            epoch: None,
+            bindings: vec![binding],
+            publications: Vec::new(),
+            documents: Vec::new(),
+            watches: Vec::new(),
+            watchers: Vec::new(),
+        };
+        let text = shown.to_string();
+        assert_eq!(text.lines().count(), 2, "{text:?}");
+        assert!(!text.contains('\u{1b}'), "{text:?}");
+        assert!(text.contains("forged"), "all of it is shown: {text:?}");
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::store;
 use super::table::{Side, counted, table};
 use crate::cli::StoreArgs;
+use crate::output;
 
 pub(crate) fn run(args: &StoreArgs) -> Result<(), Box<dyn Error>> {
     let status = store::open(args)?.status()?;
@@ -20,13 +21,11 @@ pub(crate) fn run(args: &StoreArgs) -> Result<(), Box<dyn Error>> {
         members: members.collect(),
     };
     if args.json {
-        println!("{}", serde_json::to_string(&status)?);
-        return Ok(());
+        return Ok(output::line(serde_json::to_string(&status)?)?);
     }
     let rows: Vec<_> = status.members.iter().map(Row::cells).collect();
-    print!("{}", table(HEADS, &rows));
-    println!("{}", counted(status.clients, "client"));
-    Ok(())
+    output::print(table(HEADS, &rows))?;
+    Ok(output::line(counted(status.clients, "client"))?)
 }
 
 #[derive(Serialize)]

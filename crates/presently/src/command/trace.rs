@@ -1,7 +1,6 @@
 //! `presently trace`: messages of somebody, as they pass running processes.
 
 use std::error::Error;
-use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use crate::cli::Trace;
+use crate::output::{self, tame};
 
 pub(crate) async fn run(args: Trace) -> Result<(), Box<dyn Error>> {
     let admins = admins(&args)?;
@@ -103,33 +103,31 @@ async fn forward(
 }
 
 fn print(line: &str, is_json: bool) -> Result<(), Box<dyn Error>> {
-    let mut out = std::io::stdout().lock();
     if is_json {
-        writeln!(out, "{line}")?;
-        return Ok(());
+        return Ok(output::line(line)?);
     }
     if let Ok(last) = serde_json::from_str::<Last>(line) {
-        return Ok(print_missed(&mut out, last.missed)?);
+        return Ok(output::print(missed(last.missed))?);
     }
     let shown: Shown = serde_json::from_str(line)?;
-    print_missed(&mut out, shown.missed)?;
     let to = if shown.direction == "sent" {
         "to"
     } else {
         "from"
     };
+    let missed = missed(shown.missed);
     let (transport, local, remote) = (shown.transport, shown.local, shown.remote);
     let (time, direction) = (shown.time, shown.direction);
-    writeln!(out, "{time} {direction} {transport} {local} {to} {remote}")?;
-    writeln!(out, "{}\n", tame(shown.message.trim_end()))?;
-    Ok(())
+    let message = tame(shown.message.trim_end());
+    let text = format!("{missed}{time} {direction} {transport} {local} {to} {remote}\n{message}\n");
+    Ok(output::line(text)?)
 }
 
-fn print_missed(out: &mut impl Write, missed: u64) -> std::io::Result<()> {
-    if missed > 0 {
-        writeln!(out, "\u{2026} {missed} messages not shown\n")?;
+fn missed(missed: u64) -> String {
+    match missed {
+        0 => String::new(),
+        _ => format!("\u{2026} {missed} messages not shown\n\n"),
     }
-    Ok(())
 }
 
 /// A message, as the admin port tells it.
@@ -160,35 +158,9 @@ fn escaped(text: &str) -> String {
     bytes.collect()
 }
 
-/// The text with every control character but line breaks and tabs replaced: what a phone sent must
-/// not reach the terminal as a command.
-fn tame(text: &str) -> String {
-    let shown = text.chars().filter(|letter| *letter != '\r');
-    let shown = shown.map(|letter| match letter {
-        '\n' | '\t' => letter,
-        letter if letter.is_control() => char::REPLACEMENT_CHARACTER,
-        letter => letter,
-    });
-    shown.collect()
-}
-
 /// Lines of several processes that wait to be printed.
 const LINES_MAX: usize = 16;
 /// An admin port that does not answer within this time is not one.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A refusal is one line.
 const REASON_MAX: u64 = 1_000;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_terminal_is_told_nothing() {
-        let shown = tame("To: \u{1b}[2J\u{9b}0m\u{7}\u{0}<sip:a@b>\r\n\tx");
-        assert_eq!(
-            shown,
-            "To: \u{fffd}[2J\u{fffd}0m\u{fffd}\u{fffd}<sip:a@b>\n\tx"
-        );
-    }
-}

@@ -1,7 +1,6 @@
 //! SIGHUP: the nlb's configuration file is read again while it serves.
 
 use std::error::Error;
-use std::io::Write;
 use std::path::PathBuf;
 
 use presently::config::LogLevel;
@@ -10,6 +9,7 @@ use tokio::signal::unix::Signal;
 
 use crate::command::reload::changed_keys;
 use crate::log::{self, Filter};
+use crate::output;
 
 /// What a running nlb goes by, and where it may change.
 pub(super) struct Reload {
@@ -28,7 +28,7 @@ impl Reload {
         while hangup.recv().await.is_some() {
             match self.reload(&control).await {
                 // Whoever read the summary may be gone by now.
-                Ok(text) => drop(writeln!(std::io::stdout(), "{text}")),
+                Ok(text) => drop(output::line(text)),
                 Err(error) => {
                     let reason = log::chain(error.as_ref());
                     tracing::error!("the configuration stays as it was: {reason}");

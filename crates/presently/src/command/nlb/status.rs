@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::cli::NlbStatus;
 use crate::command::table::{Side, counted, table};
+use crate::output::{self, Untold};
 
 pub(super) async fn run(args: NlbStatus) -> Result<(), Box<dyn Error>> {
     let file = match &args.config {
@@ -33,9 +34,9 @@ pub(super) async fn run(args: NlbStatus) -> Result<(), Box<dyn Error>> {
         list = page;
     }
     if args.json {
-        println!("{}", serde_json::to_string(&list)?);
+        output::line(serde_json::to_string(&list)?)?;
     } else {
-        print(&list);
+        print(&list)?;
     }
     Ok(())
 }
@@ -58,14 +59,14 @@ async fn ask(admin: SocketAddr, after: u64) -> Result<String, Box<dyn Error>> {
     }
 }
 
-fn print(list: &SessionList) {
+fn print(list: &SessionList) -> Result<(), Untold> {
     let servers: Vec<_> = list.servers.iter().map(cells_of_server).collect();
-    print!("{}", table(SERVER_HEADS, &servers));
+    output::print(table(SERVER_HEADS, &servers))?;
     if !list.sessions.is_empty() {
         let sessions: Vec<_> = list.sessions.iter().map(cells_of_session).collect();
-        print!("\n{}", table(SESSION_HEADS, &sessions));
+        output::print(format_args!("\n{}", table(SESSION_HEADS, &sessions)))?;
     }
-    println!("{}", counted(list.sessions_total, "session"));
+    output::line(counted(list.sessions_total, "session"))
 }
 
 fn cells_of_server(row: &ServerRow) -> [String; 5] {
