@@ -158,7 +158,7 @@ fn what_a_killed_backup_left_is_in_nobodys_way() {
     assert_eq!(fs::read(&left).unwrap(), b"a part");
 }
 
-/// SQLite takes such a name for a URI, and would write to another file.
+/// `SQLite` takes such a name for a URI, and would write to another file.
 #[test]
 fn a_name_like_a_uri_is_a_name() {
     let place = Place::new();
