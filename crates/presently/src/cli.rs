@@ -150,7 +150,8 @@ pub(crate) struct Drain {
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
     /// Waits so many seconds at the most for it to be empty; fails if it is not
-    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    #[arg(value_parser = clap::value_parser!(u64).range(0..=86_400))]
     pub(crate) wait: u64,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
