@@ -42,7 +42,13 @@ fn until_rejoined(member: &Member) {
     until("the member to join anew", Duration::from_secs(10), || {
         (member.metrics().get("pool_rejoins") == 1).then_some(())
     });
-    let said = member.process.as_ref().expect("it runs").said();
+    let process = member.process.as_ref().expect("it runs");
+    // What it counts may be heard before what it says.
+    let said = until("the last line of it", Duration::from_secs(10), || {
+        let said = process.said();
+        let is_whole = said.iter().any(|line| line.contains("joined anew"));
+        is_whole.then_some(said)
+    });
     for line in ["fenced", "joined anew"] {
         let lines = said.iter().filter(|said| said.contains(line)).count();
         assert_eq!(lines, 1, "{line}: {said:?}");
