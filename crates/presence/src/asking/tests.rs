@@ -204,14 +204,20 @@ fn a_flow_is_known_as_long_as_anybody_is_registered_over_it() {
     );
 }
 
-/// One that answered, and now does not; it was hidden at 95 s.
-fn hidden() -> Play {
+/// One that answered, and now does not; it is to be hidden at 95 s.
+fn unanswered() -> Play {
     let mut play = Play::over(Protocol::Tcp);
     play.run_until(5);
     play.answer();
     play.run_until(66);
     play.another_speaks();
     play.run_until(95);
+    play
+}
+
+/// The same, hidden.
+fn hidden() -> Play {
+    let mut play = unanswered();
     assert_eq!(play.done.last(), Some(&(950, Duty::Hide)));
     play.excuse();
     play
@@ -243,12 +249,7 @@ fn one_that_is_hidden_is_shown_by_any_request_of_its_own() {
 
 #[test]
 fn an_answer_while_it_is_being_hidden_shows_it() {
-    let mut play = Play::over(Protocol::Tcp);
-    play.run_until(5);
-    play.answer();
-    play.run_until(66);
-    play.another_speaks();
-    play.run_until(95);
+    let mut play = unanswered();
     assert_eq!(play.duty(), Duty::Hide, "a write was in flight");
     assert!(play.answer());
     assert_eq!(play.duty(), Duty::Show);

@@ -4,14 +4,13 @@
 use bytes::Bytes;
 use presently_pool::{FlowToken, Kind};
 use presently_sip::{Aor, Moment, Now, Writer};
-use presently_store::{Binding, Change};
+use presently_store::Binding;
 
 use super::{Server, TRY_AGAIN, Timer};
 use crate::actor::State;
 use crate::asking::{Duty, Silence, Standing};
 use crate::branch::{Branch, Purpose};
 use crate::events;
-use crate::plan::Plan;
 use crate::{Outputs, ToBalancer};
 
 impl Server {
@@ -224,29 +223,19 @@ impl Server {
             return false;
         }
         let is_other =
-            |row: &&mut Binding| row.is_direct() && row.flow == flow && row.is_silent != is_silent;
-        let mut bindings = actor.bindings.clone();
-        let mut changes = Vec::new();
-        for binding in bindings.iter_mut().filter(is_other) {
-            binding.is_silent = is_silent;
-            changes.push(Change::PutBinding(binding.clone()));
-        }
-        if changes.is_empty() {
+            |row: &Binding| row.is_direct() && row.flow == flow && row.is_silent != is_silent;
+        if !actor.bindings.iter().any(is_other) {
             return true;
         }
         if !self.is_mute(now.moment) {
-            let marked = u64::try_from(changes.len()).unwrap_or_default();
+            events::marked(&actor.aor, is_silent);
+            let mark = |row: &mut Binding| row.is_silent = is_silent;
+            let marked = self.change_bindings(now, slot, (is_other, mark), out);
             if is_silent {
                 self.counters.bindings_unanswered += marked;
             } else {
                 self.counters.bindings_shown_again += marked;
             }
-            events::marked(&actor.aor, is_silent);
-            let plan = Plan {
-                bindings: Some(bindings),
-                ..Plan::default()
-            };
-            self.write(now, slot, plan, changes, out);
         }
         false
     }

@@ -82,28 +82,45 @@ impl Server {
     fn begin_grace(&mut self, now: Now, slot: usize, flow: &FlowToken, out: &mut Outputs) -> bool {
         let grace = self.config.flow_grace;
         let until = now.wall.after(grace);
-        let Some(actor) = self.actors.get(slot).filter(|_| !grace.is_zero()) else {
+        if grace.is_zero() {
             return false;
-        };
-        let mut bindings = actor.bindings.clone();
-        let is_lost = |binding: &&mut Binding| {
+        }
+        let is_lost = |binding: &Binding| {
             binding.flow == *flow && binding.is_direct() && binding.expires_at > until
         };
+        let changed = self.change_bindings(now, slot, (is_lost, |it| it.expires_at = until), out);
+        self.counters.bindings_in_grace += changed;
+        changed > 0
+    }
+
+    /// Changes those bindings of an idle actor that are to be changed; gives how many, which are
+    /// then on their way to the store.
+    pub(super) fn change_bindings(
+        &mut self,
+        now: Now,
+        slot: usize,
+        (is_it, change): (impl Fn(&Binding) -> bool, impl Fn(&mut Binding)),
+        out: &mut Outputs,
+    ) -> u64 {
+        let Some(actor) = self.actors.get(slot) else {
+            return 0;
+        };
+        if !actor.bindings.iter().any(&is_it) {
+            return 0;
+        }
+        let mut bindings = actor.bindings.clone();
         let mut changes = Vec::new();
-        for binding in bindings.iter_mut().filter(is_lost) {
-            binding.expires_at = until;
+        for binding in bindings.iter_mut().filter(|binding| is_it(binding)) {
+            change(binding);
             changes.push(Change::PutBinding(binding.clone()));
         }
-        if changes.is_empty() {
-            return false;
-        }
-        self.counters.bindings_in_grace += u64::try_from(changes.len()).unwrap_or_default();
+        let changed = u64::try_from(changes.len()).unwrap_or_default();
         let plan = Plan {
             bindings: Some(bindings),
             ..Plan::default()
         };
         self.write(now, slot, plan, changes, out);
-        true
+        changed
     }
 
     /// A phone has registered: what it subscribed to and published over a former flow of its is

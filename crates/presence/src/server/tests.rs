@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use presently_pool::{FlowToken, Incarnation};
-use presently_sip::{Flow, Framing, Index, WallTime};
+use presently_sip::{EntityTag, Flow, Framing, Index, WallTime};
 use presently_store::{Activated, Change, Outcome, Publication, Refused, Repeat, Subscription};
 
 use super::*;
@@ -129,6 +129,11 @@ impl Play {
 }
 
 impl Rows {
+    fn tags(&self) -> Vec<EntityTag> {
+        let rows = self.publications.iter();
+        rows.map(|row| row.tag.clone()).collect()
+    }
+
     fn take(&mut self, operation: Operation) -> Outcome {
         match operation {
             Operation::Activate { .. } => Outcome::Activated(Some(Box::new(Activated {
@@ -329,12 +334,7 @@ fn a_late_copy_of_a_publish_makes_nothing_again_at_another_server() {
             said.concat().starts_with("SIP/2.0 200 "),
             "{next:?} {said:?}"
         );
-        let left: Vec<_> = play
-            .rows
-            .publications
-            .iter()
-            .map(|row| row.tag.clone())
-            .collect();
+        let left = play.rows.tags();
         let is_kept = matches!(next, Next::Modify | Next::Refresh);
         assert_eq!(left.len(), usize::from(is_kept), "{next:?}");
         let mut other = Play::new(3, play.rows);
@@ -344,13 +344,7 @@ fn a_late_copy_of_a_publish_makes_nothing_again_at_another_server() {
             said.contains(&format!("\r\nSIP-ETag: {tag}\r\n")),
             "{next:?}: {said}"
         );
-        let after: Vec<_> = other
-            .rows
-            .publications
-            .iter()
-            .map(|row| row.tag.clone())
-            .collect();
-        assert_eq!(after, left, "{next:?}");
+        assert_eq!(other.rows.tags(), left, "{next:?}");
     }
 }
 
