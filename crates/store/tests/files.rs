@@ -14,6 +14,7 @@ use std::task::{Context, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+use presently_pool::Membership;
 use presently_sip::WallTime;
 use presently_store::sqlite::{Inline, OpenError, Settings, Threaded};
 use presently_store::{Operation, Outcome, Refused, Store, Ticket};
@@ -133,13 +134,7 @@ fn a_store_to_which_a_later_release_has_added_is_used() {
 
 #[test]
 fn a_store_of_the_first_release_is_brought_on_and_keeps_what_it_has() {
-    let place = Place::new();
-    let mut store = threaded(&place.path(), &Settings::default());
-    let by = join(&mut store, "a");
-    ask(&mut store, vec![assign(by, 1)]);
-    drop(store);
-    let connection = Connection::open(place.path()).unwrap();
-    connection.execute_batch(WITHOUT_SESSIONS).unwrap();
+    let (place, by, connection) = of_a_release_before(WITHOUT_SESSIONS);
     let first = "DROP TABLE schema;
         DROP INDEX clients_untold; DROP INDEX clients_by_epoch;
         ALTER TABLE clients DROP COLUMN told;
@@ -165,13 +160,7 @@ fn a_store_of_the_first_release_is_brought_on_and_keeps_what_it_has() {
 /// side by side. Method: the tables and the write of the release before, as text.
 #[test]
 fn phones_registered_by_the_release_before_are_found_by_their_address() {
-    let place = Place::new();
-    let mut store = threaded(&place.path(), &Settings::default());
-    let by = join(&mut store, "a");
-    ask(&mut store, vec![assign(by, 1)]);
-    drop(store);
-    let older = Connection::open(place.path()).unwrap();
-    older.execute_batch(WITHOUT_SESSIONS).unwrap();
+    let (place, _, older) = of_a_release_before(WITHOUT_SESSIONS);
     older.execute_batch("UPDATE schema SET steps = 2").unwrap();
     let register = |flow: &str| older.execute(OLDER_REGISTER, [flow]).unwrap();
     register("2 udp 0 192.0.2.7:5060 0 0");
@@ -199,15 +188,7 @@ fn phones_registered_by_the_release_before_are_found_by_their_address() {
 /// from it. Method: the table and the write of the release before, as text.
 #[test]
 fn a_phone_registered_by_the_release_before_is_not_silent_and_its_refresh_leaves_the_mark() {
-    let place = Place::new();
-    let mut store = threaded(&place.path(), &Settings::default());
-    let by = join(&mut store, "a");
-    ask(&mut store, vec![assign(by, 1)]);
-    drop(store);
-    let older = Connection::open(place.path()).unwrap();
-    let without = "ALTER TABLE bindings DROP COLUMN silent;
-        ALTER TABLE bindings DROP COLUMN proxied; UPDATE schema SET steps = 4;";
-    older.execute_batch(without).unwrap();
+    let (place, _, older) = of_a_release_before("UPDATE schema SET steps = 4;");
     let register = || older.execute(OLDER_REGISTER, ["2 udp 0 192.0.2.7:5060 0 0"]);
     register().unwrap();
     let mut store = threaded(&place.path(), &Settings::default());
@@ -448,10 +429,26 @@ fn bound_at(store: &mut dyn Store, ip: &str) -> usize {
     }
 }
 
-/// Takes back the step that gave sessions their leases.
-const WITHOUT_SESSIONS: &str = "ALTER TABLE bindings DROP COLUMN silent;
-    ALTER TABLE bindings DROP COLUMN proxied;
-    DROP TABLE nlbs;
+/// A store with one member and one client, from which the last step of the schema was taken back,
+/// and then `more`.
+fn of_a_release_before(more: &str) -> (Place, Membership, Connection) {
+    let place = Place::new();
+    let mut store = threaded(&place.path(), &Settings::default());
+    let by = join(&mut store, "a");
+    ask(&mut store, vec![assign(by, 1)]);
+    drop(store);
+    let connection = Connection::open(place.path()).unwrap();
+    connection.execute_batch(WITHOUT_SILENCE).unwrap();
+    connection.execute_batch(more).unwrap();
+    (place, by, connection)
+}
+
+/// Takes back the step that marks bindings.
+const WITHOUT_SILENCE: &str = "ALTER TABLE bindings DROP COLUMN silent;
+    ALTER TABLE bindings DROP COLUMN proxied;";
+
+/// Takes back the steps before it, to the one that gave sessions their leases.
+const WITHOUT_SESSIONS: &str = "DROP TABLE nlbs;
     DROP INDEX bindings_by_ip; ALTER TABLE bindings DROP COLUMN ip;
     DROP INDEX sessions_by_nlb; DROP INDEX sessions_by_end;
     ALTER TABLE sessions DROP COLUMN handle; ALTER TABLE sessions DROP COLUMN presence;
