@@ -346,6 +346,6 @@ impl Drop for Path {
     }
 }
 
-fn wide(bytes: usize) -> u64 {
+pub(crate) fn wide(bytes: usize) -> u64 {
     u64::try_from(bytes).expect("a size fits into 64 bits")
 }

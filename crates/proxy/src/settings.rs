@@ -96,8 +96,8 @@ pub enum Forwarding {
 pub struct Limits {
     /// Connections of clients at one time on each thread; more wait in the listen queue.
     pub connections: usize,
-    /// Connections at one time from one address, all threads together; more are closed. Trusted
-    /// addresses are not counted.
+    /// Connections at one time from one address, of IPv6 from one network of 64 bits, all threads
+    /// together; more are closed. Trusted addresses are not counted.
     pub per_source: usize,
     /// Paths that wait for the control loop's answer, all threads together; more are refused.
     pub waiting: usize,

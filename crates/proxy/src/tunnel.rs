@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::conn::{Conn, Phase};
+use crate::conn::{Conn, Phase, wide};
 use crate::counters::LaneCounters;
 
 /// The two connections of a tunnel, and what was read of each before it began.
@@ -42,6 +42,10 @@ pub(crate) async fn carry(conn: &Rc<Conn>, ends: Ends) {
     let mut to_server = Way::holding(ends.client_early);
     let mut to_client = Way::holding(ends.server_early);
     let lane = &conn.lane;
+    // What came with the server's answer; the client's early bytes were counted as they were read.
+    if !to_client.held.is_empty() {
+        traffic.to_user(lane.now(), wide(to_client.held.len()));
+    }
     let carried = poll_fn(|cx| {
         let scratch = &mut *lane.scratch.borrow_mut();
         let up = to_server.carry(cx, (&mut client, &mut server), scratch, |bytes| {
@@ -95,7 +99,7 @@ impl Way {
                 self.is_read = true;
                 continue;
             }
-            note(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+            note(wide(bytes.len()));
             let written = match Pin::new(&mut *to).poll_write(cx, bytes) {
                 Poll::Pending => 0,
                 Poll::Ready(written) => written?,

@@ -1,7 +1,7 @@
 //! A flow: one transport association between two addresses (RFC 5626 §2.1).
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// What carries a flow.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -70,3 +70,19 @@ impl Flow {
         }
     }
 }
+
+/// Who `address` counts as, where one source may not take everybody's places: an IPv4 address, also
+/// one that is written as IPv6, is itself; of an IPv6 address the 64 bits that name a network, as a
+/// host has all addresses in it (RFC 4291 §2.5.4).
+#[must_use]
+pub fn source(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let network = address.to_bits() & (u128::MAX << HOST_BITS);
+            IpAddr::V6(Ipv6Addr::from_bits(network))
+        }
+    }
+}
+
+const HOST_BITS: u32 = 64;

@@ -29,7 +29,7 @@ mod writer;
 pub use aor::{Aor, InvalidAor};
 pub use base32::{base32, from_base32};
 pub use date::{Date, Timestamp};
-pub use flow::{Flow, Protocol};
+pub use flow::{Flow, Protocol, source};
 pub use mac::{MacKey, Random, request_key};
 pub use message::{
     BUFFER_MAX, Defect, Edits, Framing, Index, Message, Method, Name, ReadError, Start, Stream,

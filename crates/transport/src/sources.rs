@@ -1,11 +1,12 @@
 //! How many connections each source has: whoever opens many does not take everybody's places.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
-/// Connections that peers have opened, by source: an IPv4 address, or the 64 bits of an IPv6
-/// address that name a network, since a host has all addresses in it (RFC 4291 §2.5.4). It holds
-/// an entry for each source that has one open, no more.
+use presently_sip::source;
+
+/// Connections that peers have opened, by [`source`]. It holds an entry for each source that has
+/// one open, no more.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
     open: HashMap<IpAddr, usize>,
@@ -33,18 +34,6 @@ impl Sources {
         }
     }
 }
-
-fn source(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let network = address.to_bits() & (u128::MAX << HOST_BITS);
-            IpAddr::V6(Ipv6Addr::from_bits(network))
-        }
-    }
-}
-
-const HOST_BITS: u32 = 64;
 
 #[cfg(test)]
 mod tests {

@@ -29,6 +29,9 @@ async fn the_first_line_names_the_user_and_goes_on_to_the_server() {
     expect(&mut server, "USER alice s1\nmore").await;
     send(&mut server, "s1\n").await;
     expect(&mut client, "s1\n").await;
+    drop((client, server));
+    assert_eq!(side.left().await, entering.path);
+    // Bytes are counted once the system has them, perhaps after their reader has.
     let moved = entering.traffic.moved();
     assert_eq!((moved.from_user_bytes, moved.to_user_bytes), (18, 3));
 }
@@ -152,7 +155,10 @@ async fn a_proxy_header_says_where_the_client_is() {
         send(&mut client, " 80\r\nhello").await;
         let entering = side.admit(&app).await;
         assert_eq!(entering.source, "203.0.113.7:1234".parse().unwrap());
-        expect(&mut app.accept().await, "hello").await;
+        let mut server = app.accept().await;
+        expect(&mut server, "hello").await;
+        drop((client, server));
+        assert_eq!(side.left().await, entering.path);
         assert_eq!(entering.traffic.moved().from_user_bytes, 5);
     }
 }
