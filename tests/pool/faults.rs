@@ -95,6 +95,30 @@ fn a_server_that_stood_still_comes_back_as_a_fresh_member() {
 }
 
 #[test]
+fn a_server_started_while_its_former_process_stands_still_answers_new_phones() {
+    let mut pool = Pool::start();
+    let mut crowd = Crowd::gather(&pool, SIZE);
+    crowd.live(Duration::from_millis(300));
+    let (_, life) = pool.life_of("s1");
+    // Until this value goes, its system acknowledges whatever it is sent.
+    let mut frozen = pool.servers[0].process.take().unwrap();
+    frozen.signal("STOP");
+    until_moved(&mut crowd, &pool, "s1", life);
+    pool.servers[0].restart();
+    pool.wait();
+    for user in ["anna", "bert", "cleo"] {
+        let start = Instant::now();
+        crowd.town.log_on(user, pool.udp());
+        assert!(start.elapsed() < MOVED_WITHIN / 3, "{:?}", start.elapsed());
+        assert_eq!(pool.server_of(user), "s1");
+    }
+    crowd.live(Duration::from_millis(500));
+    let told = crowd.settle();
+    println!("{told:?}");
+    assert_eq!(frozen.has_ended(), None);
+}
+
+#[test]
 fn a_short_standstill_changes_nothing() {
     let pool = Pool::start();
     let mut crowd = Crowd::gather(&pool, SIZE);

@@ -151,7 +151,7 @@ impl Pool {
                 self.host.handle_timeout(now);
             }
             self.host.turn(now, context, &mut self.sockets);
-            self.note_members(now);
+            is_busy |= self.note_members(now);
             self.note_clock(now);
             if self.host.is_fenced() {
                 return Poll::Ready(Stopped::Fenced);
@@ -166,8 +166,9 @@ impl Pool {
         Poll::Pending
     }
 
-    /// What the host learnt of the members reaches the links.
-    fn note_members(&mut self, now: Now) {
+    /// What the host learnt of the members reaches the links; whether one ended by that, for which
+    /// the host needs another turn.
+    fn note_members(&mut self, now: Now) -> bool {
         let members = self.host.members();
         for ((own, _), (beat, at)) in self.own.iter().zip(&mut self.beaten) {
             let row = members.iter().find(|member| member.id == *own);
@@ -175,7 +176,14 @@ impl Pool {
                 (*beat, *at) = (row.beat, now.moment);
             }
         }
-        self.sockets.links.set_members(now.moment, members);
+        let Sockets {
+            transport, links, ..
+        } = &mut self.sockets;
+        let broken = links.set_members(now.moment, members, transport);
+        for peer in &broken {
+            self.host.handle_link_broken(now, *peer);
+        }
+        !broken.is_empty()
     }
 
     /// A system's clock that is set is an alarm and nothing else.

@@ -26,7 +26,7 @@ pub(super) struct PoolLinks {
 struct Link {
     own: Membership,
     /// Known from the beginning on the calling side.
-    peer: Option<MemberId>,
+    peer: Option<Membership>,
     state: State,
 }
 
@@ -93,7 +93,7 @@ impl PoolLinks {
     pub(super) fn ends(&self, flow: Flow) -> Option<(MemberId, MemberId)> {
         let link = self.links.iter().find(|link| link.flow() == Some(flow))?;
         match link.state {
-            State::Open { .. } => Some((link.peer?, link.own.member)),
+            State::Open { .. } => Some((link.peer?.member, link.own.member)),
             State::Broken { .. } | State::Opening { .. } => None,
         }
     }
@@ -105,12 +105,29 @@ impl PoolLinks {
     }
 
     /// Takes the table of members: servers that have come are called, links to former lives end.
-    pub(super) fn set_members(&mut self, now: Moment, members: &Arc<[Member]>) {
+    /// With whom those were open that ended.
+    pub(super) fn set_members(
+        &mut self,
+        now: Moment,
+        members: &Arc<[Member]>,
+        transport: &mut Transport,
+    ) -> Vec<MemberId> {
         if Arc::ptr_eq(&self.members, members) {
-            return;
+            return Vec::new();
         }
         self.members = Arc::clone(members);
         self.forget_late(now);
+        // A process that stands still closes nothing, and its system goes on acknowledging; who
+        // lives under its name now is elsewhere.
+        let is_former = |link: &Link| link.peer.is_some_and(|peer| !members.is_current(peer));
+        let broken = self.end(now, is_former, transport);
+        self.links.retain(|link| !is_former(link));
+        self.call_servers(now, members);
+        broken
+    }
+
+    /// Begins a link to each server that lives and has none.
+    fn call_servers(&mut self, now: Moment, members: &[Member]) {
         let lives = |member: &&Member| member.state == MemberState::Alive;
         let Some(own) = self.caller else {
             return;
@@ -120,10 +137,10 @@ impl PoolLinks {
             .filter(lives)
             .filter(|member| member.role == Role::Server && member.sip.is_some());
         for server in servers {
-            if self.links.iter().all(|link| link.peer != Some(server.id)) {
+            if !self.links.iter().any(|link| link.is_with(server.id)) {
                 self.links.push(Link {
                     own,
-                    peer: Some(server.id),
+                    peer: Some(server.membership()),
                     state: State::Broken {
                         until: now,
                         pause: PAUSE_MIN,
@@ -131,11 +148,27 @@ impl PoolLinks {
                 });
             }
         }
-        let is_there = |id| members.iter().filter(lives).any(|member| member.id == id);
         self.links.retain(|link| {
             let is_idle = matches!(link.state, State::Broken { .. });
-            !is_idle || link.peer.is_some_and(is_there)
+            let mut alive = members.iter().filter(lives);
+            !is_idle || alive.any(|member| link.is_with(member.id))
         });
+    }
+
+    /// Closes the links that are over; with whom those were that were open.
+    fn end(
+        &mut self,
+        now: Moment,
+        is_over: impl Fn(&Link) -> bool,
+        transport: &mut Transport,
+    ) -> Vec<MemberId> {
+        let over = self.links.iter().filter(|link| is_over(link));
+        let flows: Vec<Flow> = over.filter_map(Link::flow).collect();
+        let end = |flow| {
+            transport.close(flow);
+            self.handle_closed(now, flow)
+        };
+        flows.into_iter().filter_map(end).collect()
     }
 
     /// When [`PoolLinks::handle_timeout`] is due.
@@ -153,7 +186,7 @@ impl PoolLinks {
             let State::Broken { until, pause } = link.state else {
                 continue;
             };
-            let row = self.members.iter().find(|row| Some(row.id) == link.peer);
+            let row = self.members.iter().find(|row| link.is_with(row.id));
             if until > now {
                 continue;
             }
@@ -174,24 +207,25 @@ impl PoolLinks {
         }
     }
 
-    /// Takes bytes of a handshake.
+    /// Takes bytes of a handshake. When that opens a link, the one before it between the same two
+    /// is over: with whom that was.
     pub(super) fn handle_raw(
         &mut self,
         now: Moment,
         flow: Flow,
         bytes: &[u8],
         transport: &mut Transport,
-    ) {
+    ) -> Vec<MemberId> {
         let Some(place) = self.place_of(flow) else {
             self.counters.refused += 1;
             transport.close(flow);
-            return;
+            return Vec::new();
         };
         let Some(link) = self.links.get_mut(place) else {
-            return;
+            return Vec::new();
         };
         let State::Opening { handshake, .. } = &mut link.state else {
-            return;
+            return Vec::new();
         };
         let mut answer = Vec::new();
         let progress = handshake.handle_bytes(bytes, &mut answer);
@@ -201,7 +235,7 @@ impl PoolLinks {
                 transport.send(flow, &answer, &[]);
                 transport.start_messages(flow, bytes.get(taken..).unwrap_or_default());
                 link.state = State::Open { flow };
-                link.peer = Some(peer.member);
+                link.peer = Some(peer);
                 let own = link.own.member;
                 self.counters.opened += 1;
                 tracing::info!(peer = peer.member.0, "link to another member opened");
@@ -211,6 +245,11 @@ impl PoolLinks {
                 for waiting in self.waiting.extract_if(.., is_theirs) {
                     transport.send(flow, &waiting.text, &[]);
                 }
+                // Its end may be seen late or never; what is on the new one is not lost by it.
+                let is_before = |link: &Link| {
+                    link.flow() != Some(flow) && link.own.member == own && link.is_with(peer.member)
+                };
+                return self.end(now, is_before, transport);
             }
             Ok(LinkProgress::Established { .. }) | Err(_) => {
                 if let Err(reason) = progress {
@@ -221,6 +260,7 @@ impl PoolLinks {
                 self.handle_closed(now, flow);
             }
         }
+        Vec::new()
     }
 
     /// The connection of a link is gone; with whom, if it was open.
@@ -241,12 +281,11 @@ impl PoolLinks {
                     State::Open { .. } | State::Broken { .. } => PAUSE_MIN,
                 };
                 link.fail(now, pause);
-                link.peer.filter(|_| was_open)
+                link.peer.filter(|_| was_open).map(|peer| peer.member)
             }
             Some(_) => {
-                // In order: the newest link of a pair stays the last.
-                let link = self.links.remove(place);
-                link.peer.filter(|_| was_open)
+                let link = self.links.swap_remove(place);
+                link.peer.filter(|_| was_open).map(|peer| peer.member)
             }
             None => None,
         }
@@ -262,9 +301,8 @@ impl PoolLinks {
         text: &[u8],
         transport: &mut Transport,
     ) {
-        // The newest connection of a pair is the one that works.
-        let mut links = self.links.iter_mut().rev();
-        let link = links.find(|link| link.own.member == from && link.peer == Some(to));
+        let mut links = self.links.iter();
+        let link = links.find(|link| link.own.member == from && link.is_with(to));
         if let Some(State::Open { flow }) = link.map(|link| &link.state) {
             transport.send(*flow, text, &[]);
             return;
@@ -342,6 +380,10 @@ impl PoolLinks {
 }
 
 impl Link {
+    fn is_with(&self, member: MemberId) -> bool {
+        self.peer.is_some_and(|peer| peer.member == member)
+    }
+
     fn flow(&self) -> Option<Flow> {
         match &self.state {
             State::Broken { .. } => None,
@@ -380,3 +422,131 @@ const WAITING_BYTES_MAX: usize = 4 << 20;
 const WAITS_FOR: Duration = Duration::from_secs(5);
 /// Links of one process, strangers that never prove themselves among them.
 const LINKS_MAX: usize = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use presently_pool::Incarnation;
+
+    use super::*;
+
+    const KEY: [u8; 16] = [7; 16];
+    const NOW: Moment = Moment(1_000_000);
+    const BALANCER: MemberId = MemberId(1);
+    const SERVER: MemberId = MemberId(2);
+
+    fn life(member: MemberId, incarnation: u64) -> Membership {
+        Membership {
+            member,
+            incarnation: Incarnation(incarnation),
+        }
+    }
+
+    fn flow(listener: u8, slot: u32) -> Flow {
+        let remote = SocketAddr::from(([127, 0, 0, 1], 5_060));
+        Flow {
+            protocol: presently_sip::Protocol::Tcp,
+            slot,
+            generation: 1,
+            ..Flow::udp(listener, remote)
+        }
+    }
+
+    /// The table of members: the server, in the life `incarnation`.
+    fn server(incarnation: u64) -> Arc<[Member]> {
+        let row = Member {
+            id: SERVER,
+            name: "s1".into(),
+            role: Role::Server,
+            incarnation: Incarnation(incarnation),
+            state: MemberState::Alive,
+            beat: 1,
+            sip: Some(([127, 0, 0, 1], 5_070).into()),
+            oob: None,
+            weight: 1,
+            is_draining: false,
+            clients: 0,
+        };
+        Arc::new([row])
+    }
+
+    fn transport() -> Transport {
+        Transport::bind(&[]).expect("no listener at all")
+    }
+
+    fn link(own: Membership, peer: Membership, flow: Flow) -> Link {
+        Link {
+            own,
+            peer: Some(peer),
+            state: State::Open { flow },
+        }
+    }
+
+    #[test]
+    fn a_link_to_a_former_life_ends_and_the_present_one_is_called_at_once() {
+        let (own, mut transport) = (life(BALANCER, 3), transport());
+        let mut links = PoolLinks::new(KEY, Some(own), Vec::new());
+        let old = link(own, life(SERVER, 5), flow(NO_LISTENER, 1));
+        links.links.push(old);
+        for (incarnation, broken) in [(5, Vec::new()), (6, vec![SERVER])] {
+            let ended = links.set_members(NOW, &server(incarnation), &mut transport);
+            assert_eq!(ended, broken, "{incarnation}");
+        }
+        assert_eq!(links.counters.broken, 1);
+        assert_eq!(links.poll_timeout(), Some(NOW));
+        let peers: Vec<_> = links.links.iter().map(|link| link.peer).collect();
+        assert_eq!(peers, [Some(life(SERVER, 6))]);
+    }
+
+    #[test]
+    fn a_call_to_a_former_life_is_given_up_and_was_no_link() {
+        let (own, mut transport) = (life(BALANCER, 3), transport());
+        let mut links = PoolLinks::new(KEY, Some(own), Vec::new());
+        let (key, mut hello) = (MacKey::new(KEY), Vec::new());
+        let mut call = link(own, life(SERVER, 5), flow(NO_LISTENER, 1));
+        call.state = State::Opening {
+            flow: flow(NO_LISTENER, 1),
+            handshake: Handshake::open(own, SERVER, key, [1; 16], &mut hello),
+            pause: PAUSE_MAX,
+        };
+        links.links.push(call);
+        let ended = links.set_members(NOW, &server(6), &mut transport);
+        assert_eq!(ended, []);
+        assert_eq!(
+            (links.poll_timeout(), links.counters.broken),
+            (Some(NOW), 0)
+        );
+    }
+
+    #[test]
+    fn a_newer_link_of_a_pair_ends_the_one_before_and_outlives_its_end() {
+        let (own, mut transport) = (life(SERVER, 5), transport());
+        let mut links = PoolLinks::new(KEY, None, vec![(0, own)]);
+        let (old, new) = (flow(0, 1), flow(0, 2));
+        links.links.push(link(own, life(BALANCER, 3), old));
+        let accept = || Handshake::accept(own, MacKey::new(KEY), [1; 16]);
+        links.links.push(Link {
+            own,
+            peer: None,
+            state: State::Opening {
+                flow: new,
+                handshake: accept(),
+                pause: PAUSE_MIN,
+            },
+        });
+        // What the accepting side answers is what a twin of it would.
+        let (mut hello, mut answer, mut proof) = (Vec::new(), Vec::new(), Vec::new());
+        let (caller, key) = (life(BALANCER, 3), MacKey::new(KEY));
+        let mut opener = Handshake::open(caller, SERVER, key, [2; 16], &mut hello);
+        let _ = accept().handle_bytes(&hello, &mut answer);
+        let _ = opener.handle_bytes(&answer, &mut proof);
+        assert_eq!(links.handle_raw(NOW, new, &hello, &mut transport), []);
+        let ended = links.handle_raw(NOW, new, &proof, &mut transport);
+        // What was on the old one may be lost; that it ends is no news any more.
+        assert_eq!(ended, [BALANCER]);
+        assert_eq!(links.handle_closed(NOW, old), None);
+        assert_eq!(links.ends(new), Some((BALANCER, SERVER)));
+        assert_eq!(links.handle_closed(NOW, new), Some(BALANCER));
+    }
+}

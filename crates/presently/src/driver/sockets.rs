@@ -71,7 +71,10 @@ impl Sockets {
                 Arrival::Raw { flow, range } => {
                     let bytes = self.arrivals.bytes(range);
                     let transport = &mut self.transport;
-                    self.links.handle_raw(now.moment, *flow, bytes, transport);
+                    let broken = self.links.handle_raw(now.moment, *flow, bytes, transport);
+                    for peer in broken {
+                        host.handle_link_broken(now, peer);
+                    }
                 }
             }
         }
