@@ -351,7 +351,7 @@ impl Balancer {
     ) {
         if !self.lives(assignment.server) {
             // Its server has ended, or began after the last beat: the store will know more soon.
-            self.counters.server_gone += 1;
+            self.counters.servers_gone += 1;
             return self.waiting.rest(now.moment, queue);
         }
         let incarnation = self.incarnation_of(assignment.server);

@@ -63,8 +63,8 @@ pub struct Counters {
     pub flows_forgotten: u64,
     /// Requests of servers sent in the place of a balancer that does not live.
     pub requests_sent_for_others: u64,
-    /// Messages for a server that no longer lives.
-    pub server_gone: u64,
+    /// Assignments read that name a server which does not live by the last beat.
+    pub servers_gone: u64,
     /// Messages of servers that could not leave: another balancer's flow, no flow and no address,
     /// or not what a server sends.
     pub undeliverable: u64,

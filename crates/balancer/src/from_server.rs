@@ -49,7 +49,9 @@ impl Balancer {
         }
     }
 
-    /// A phone's response belongs to the server that our branch names (RFC 3261 §16.11).
+    /// A phone's response belongs to the server that our branch names (RFC 3261 §16.11), also when
+    /// the table does not show yet that it lives: one that has just joined anew may ask a phone
+    /// before the next beat, and on a stream nobody says the answer twice.
     pub(crate) fn on_phone_response(
         &mut self,
         now: Now,
@@ -62,10 +64,7 @@ impl Balancer {
             return;
         };
         match branch.origin {
-            Origin::Server(server) if self.lives(server) => {
-                self.forward_response(server, flow, out);
-            }
-            Origin::Server(_) => self.counters.server_gone += 1,
+            Origin::Server(server) => self.forward_response(server, flow, out),
             Origin::Phone(_) => self.counters.branches_refused += 1,
         }
     }

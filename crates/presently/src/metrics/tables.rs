@@ -257,6 +257,11 @@ pub(super) const BALANCER: &[Metric<presently_balancer::Counters>] = &[
         |it| it.clients_taken_over,
     ),
     (
+        "balancer_servers_gone",
+        "Assignments read that name a server which does not live",
+        |it| it.servers_gone,
+    ),
+    (
         "balancer_messages_undeliverable",
         "Messages that could not leave",
         |it| it.undeliverable,
