@@ -175,6 +175,15 @@ impl Asking {
         true
     }
 
+    /// What is asked by `balancer` may be lost, or its answer: it is asked after another silence.
+    pub(crate) fn excuse_asked(&mut self, now: Moment, balancer: MemberId) {
+        for (_, known) in &mut self.flows {
+            if known.flow.balancer == balancer && known.question.is_some() {
+                known.excuse(now);
+            }
+        }
+    }
+
     pub(crate) fn get_mut(&mut self, place: usize) -> Option<&mut Registered> {
         self.flows.get_mut(place)
     }

@@ -131,6 +131,21 @@ fn over_a_stream_it_is_asked_once() {
     assert_eq!(play.done, expected);
 }
 
+/// What is lost with a link is not a phone's silence.
+#[test]
+fn what_a_broken_link_may_have_lost_is_asked_again_and_hides_nobody() {
+    for (balancer, expected) in [(BALANCER, Duty::Ask), (MemberId(2), Duty::Hide)] {
+        let mut play = Play::over(Protocol::Tcp);
+        play.run_until(5);
+        play.answer();
+        play.run_until(66);
+        play.asking.excuse_asked(play.now, balancer);
+        play.another_speaks();
+        play.run_until(130);
+        assert_eq!(play.done.last().unwrap().1, expected, "{balancer:?}");
+    }
+}
+
 #[test]
 fn one_that_never_answered_is_left_alone() {
     let mut play = Play::over(Protocol::Udp);

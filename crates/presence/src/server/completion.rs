@@ -14,7 +14,7 @@ use crate::actor::State;
 use crate::answer::Refusal;
 use crate::events;
 use crate::held::Held;
-use crate::notifier::{Entrance, Kept};
+use crate::notifier::{Entrance, Kept, SubscriptionSlot};
 use crate::plan::{Fate, Plan, RELEASE_AFTER};
 
 impl Server {
@@ -237,7 +237,7 @@ impl Server {
         out: &mut Outputs,
     ) {
         self.counters.commits_refused += 1;
-        self.thaw(&plan);
+        let frozen = frozen(&plan);
         let over = plan.over.clone();
         if let Some(actor) = self.actors.get_mut(slot) {
             actor.over.extend(over);
@@ -248,22 +248,24 @@ impl Server {
         match refused {
             // A commit whose outcome is unknown: drop the memory, read again, then answer.
             Refused::Fenced | Refused::Unknown => self.on_fenced(slot, out),
-            _ => self.wait(now, slot, out),
+            _ => {
+                self.thaw(now, &frozen, out);
+                self.wait(now, slot, out);
+            }
         }
     }
 
-    /// A write that did not happen leaves its subscriptions as they were.
-    fn thaw(&mut self, plan: &Plan) {
-        let fate = match plan.subscription.as_ref().map(|(_, fate)| *fate) {
-            Some(Fate::Ended(place)) => place,
-            Some(Fate::Rebased(place) | Fate::Refreshed(place)) => Some(place),
-            Some(Fate::Started) | None => None,
-        };
-        for place in fate.iter().chain(&plan.over) {
-            if let Some(live) = self.notifier.get_mut(*place) {
-                live.is_frozen = false;
+    /// A write that did not happen leaves its subscriptions as they were, and what was due
+    /// meanwhile goes out.
+    fn thaw(&mut self, now: Now, frozen: &[SubscriptionSlot], out: &mut Outputs) {
+        self.with_bench(now, out, |notifier, bench| {
+            for place in frozen {
+                if let Some(live) = notifier.get_mut(*place) {
+                    live.is_frozen = false;
+                }
+                notifier.advance(*place, bench);
             }
-        }
+        });
     }
 
     /// A document was read for its watchers here.
@@ -424,6 +426,16 @@ impl std::fmt::Display for Contact<'_> {
         }
         Ok(())
     }
+}
+
+/// The subscriptions that stand still until a write is done.
+fn frozen(plan: &Plan) -> Vec<SubscriptionSlot> {
+    let fate = match plan.subscription.as_ref().map(|(_, fate)| *fate) {
+        Some(Fate::Ended(place)) => place,
+        Some(Fate::Rebased(place) | Fate::Refreshed(place)) => Some(place),
+        Some(Fate::Started) | None => None,
+    };
+    fate.into_iter().chain(plan.over.iter().copied()).collect()
 }
 
 fn never_written(resource: &ResourceId) -> Arc<Document> {

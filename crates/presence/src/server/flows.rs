@@ -39,11 +39,13 @@ impl Server {
     }
 
     /// The link to `balancer` broke: a NOTIFY that nobody repeats may be lost with it, and the
-    /// newest state goes in its place.
+    /// newest state goes in its place. So may a question to a phone, or its answer: that silence
+    /// is not the phone's.
     pub fn handle_link_broken(&mut self, now: Now, balancer: MemberId, out: &mut Outputs) {
         self.with_bench(now, out, |notifier, bench| {
             notifier.tell_by_streams_again(balancer, bench);
         });
+        self.asking.excuse_asked(now.moment, balancer);
     }
 
     /// A balancer says that a flow by which it reached `client` is gone. `true` once that is noted,

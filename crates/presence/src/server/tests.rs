@@ -55,6 +55,13 @@ impl Play {
 
     /// Takes a request of Alice's; gives what is answered at once.
     fn ask(&mut self, text: &str) -> Vec<String> {
+        self.arrive(text);
+        self.complete();
+        self.take()
+    }
+
+    /// Takes a request of Alice's, and leaves what it asks of the store.
+    fn arrive(&mut self, text: &str) {
         let passage = Passage {
             kind: Kind::Forward,
             client: Some((ClientId(1), Aor::parse("sip:alice@example.test").unwrap())),
@@ -74,8 +81,6 @@ impl Play {
             &Edits::default(),
             &mut self.out,
         );
-        self.complete();
-        self.take()
     }
 
     /// The phone answers a NOTIFY.
@@ -265,6 +270,54 @@ fn fetches_that_are_not_answered_are_bounded() {
     assert_eq!(play.server.counters().requests_refused, refused + 1);
     play.answer(&first);
     assert_eq!(play.ask(&fetch(10_001)).len(), 2);
+}
+
+/// A subscription stands still while its row is written; what it learns meanwhile is told then,
+/// also when the row could not be written.
+#[test]
+fn what_is_learnt_while_a_refresh_is_refused_is_told() {
+    let mut play = Play::new(2, Rows::default());
+    let subscribe = fetch(1).replace("Expires: 0", "Expires: 600");
+    let notify = play.ask(&subscribe).remove(1);
+    play.answer(&notify);
+    let tag = notify.split("From: ").nth(1).unwrap();
+    let tag = tag.split(";tag=").nth(1).unwrap().lines().next().unwrap();
+    let refresh = subscribe
+        .replace("CSeq: 1 ", "CSeq: 2 ")
+        .replace("SUBSCRIBE1\r", "SUBSCRIBE2\r")
+        .replace("test>\r\nCall", &format!("test>;tag={tag}\r\nCall"));
+    play.arrive(&refresh);
+    let writing = std::mem::take(&mut play.out.operations);
+    let resource = play.rows.subscriptions[0].0.resource.clone();
+    let document = Arc::new(Document {
+        resource: resource.clone(),
+        version: Version(5),
+        content_type: "application/pidf+xml".into(),
+        body: bytes::Bytes::from_static(b"<presence/>"),
+    });
+    play.server.handle_wake(
+        &Wake {
+            resource,
+            version: Version(5),
+        },
+        &mut play.out,
+    );
+    for (ticket, _) in std::mem::take(&mut play.out.operations) {
+        let result = Ok(Outcome::Documents(vec![Arc::clone(&document)]));
+        play.server
+            .handle_completion(play.now, Completion { ticket, result }, &mut play.out);
+    }
+    assert_eq!(play.take(), Vec::<String>::new());
+    for (ticket, _) in writing {
+        let result = Err(Refused::Unavailable);
+        play.server
+            .handle_completion(play.now, Completion { ticket, result }, &mut play.out);
+    }
+    let said = play.take().concat();
+    assert!(
+        said.starts_with("NOTIFY ") && said.contains("CSeq: 3 "),
+        "{said}"
+    );
 }
 
 /// What an activation finds told is not read before it changes.
