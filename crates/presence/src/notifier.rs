@@ -25,6 +25,7 @@ use presently_sip::{Moment, Now, Random, Wheel};
 use presently_store::{Document, Subscription};
 use slab::Slab;
 
+use self::ending::LastWords;
 use self::in_flight::Unanswered;
 pub(crate) use self::kept::Kept;
 use self::live::find;
@@ -91,8 +92,8 @@ pub(crate) struct Notifier {
     resources: Slab<Resource>,
     by_resource: HashMap<ResourceId, usize, RandomState>,
     generation: u32,
-    /// Of those in `live`, how many have no actor any more.
-    last_words: usize,
+    /// Those in `live` that have no actor any more.
+    last_words: LastWords,
     pub(crate) settling: Settling,
     /// Changes of `owed` that are not on their way to the store yet.
     owing: Vec<Owing>,
@@ -141,8 +142,10 @@ impl Notifier {
             generation: self.generation,
             row,
         }));
-        self.last_words += usize::from(actor.is_none());
         let slot = SubscriptionSlot::of(key);
+        if let Some(live) = self.live.get(key).filter(|live| live.actor.is_none()) {
+            self.last_words.begin(&live.row.flow);
+        }
         if let Some(resource) = self.resources.get_mut(place) {
             resource.watchers.push(slot);
         }

@@ -1,15 +1,56 @@
 //! How a subscription ends: with one last NOTIFY, or without a word.
 
-use presently_sip::Wheel;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::IpAddr;
+
+use foldhash::fast::RandomState;
+use presently_pool::FlowToken;
+use presently_sip::{Wheel, source};
 
 use super::live::find;
 use super::{Bench, Ending, Notifier, Reading, SubscriptionSlot, Wish};
 use crate::Timer;
 
+/// Last NOTIFYs under way. Each waits for its answer for up to 64·T1, and no bound of a client's
+/// counts it: whoever fetches and never answers would fill the memory.
+#[derive(Debug, Default)]
+pub(super) struct LastWords {
+    pub(super) total: usize,
+    by_source: HashMap<IpAddr, usize, RandomState>,
+}
+
+impl LastWords {
+    pub(super) fn begin(&mut self, flow: &FlowToken) {
+        self.total += 1;
+        *self.by_source.entry(source_of(flow)).or_default() += 1;
+    }
+
+    fn end(&mut self, flow: &FlowToken) {
+        self.total -= 1;
+        if let Entry::Occupied(mut count) = self.by_source.entry(source_of(flow)) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+
+    fn is_full_for(&self, flow: &FlowToken) -> bool {
+        let of_source = self.by_source.get(&source_of(flow)).copied();
+        self.total >= FETCHES_MAX || of_source.unwrap_or_default() >= FETCHES_OF_SOURCE_MAX
+    }
+}
+
+fn source_of(flow: &FlowToken) -> IpAddr {
+    source(flow.flow.remote.ip())
+}
+
 impl Notifier {
-    /// Whether so many last NOTIFYs are under way that no fetch is taken on top of them.
-    pub(crate) fn is_full(&self) -> bool {
-        self.last_words >= FETCHES_MAX
+    /// Whether so many last NOTIFYs are under way, at all or to where `flow` leads, that no fetch
+    /// is taken on top of them.
+    pub(crate) fn is_full_for(&self, flow: &FlowToken) -> bool {
+        self.last_words.is_full_for(flow)
     }
 
     /// The row is gone from the store: one last NOTIFY, then the slot is free. A subscriber that
@@ -26,8 +67,11 @@ impl Notifier {
         live.is_frozen = false;
         live.ending = Some(Ending::Timeout);
         live.not_before = bench.now.moment;
-        self.last_words += usize::from(was_owned);
-        if self.last_words > LAST_WORDS_MAX {
+        if was_owned {
+            let flow = live.row.flow;
+            self.last_words.begin(&flow);
+        }
+        if self.last_words.total > LAST_WORDS_MAX {
             self.forget(slot, bench.wheel);
             return;
         }
@@ -42,7 +86,9 @@ impl Notifier {
         let Some(mut live) = self.live.try_remove(slot.key()) else {
             return;
         };
-        self.last_words -= usize::from(live.actor.is_none());
+        if live.actor.is_none() {
+            self.last_words.end(&live.row.flow);
+        }
         self.unanswered.take(&mut live.in_flight);
         if let Some((_, timer)) = live.timer {
             wheel.cancel(timer);
@@ -76,10 +122,11 @@ impl Notifier {
     }
 }
 
-/// Last NOTIFYs under way beside which fetches are taken. Each waits for its answer for up to
-/// 64·T1, and no bound of a client's counts it: whoever fetches and never answers would fill the
-/// memory.
+/// Last NOTIFYs under way beside which fetches are taken.
 const FETCHES_MAX: usize = 10_000;
+
+/// Of those, to one source: nobody alone keeps the others from fetching.
+const FETCHES_OF_SOURCE_MAX: usize = FETCHES_MAX / 10;
 
 /// Last NOTIFYs under way at all: beyond, what ends is forgotten without one. Fetches take nobody
 /// else's.

@@ -246,7 +246,7 @@ impl Server {
         let (subscribed, granted) =
             subscription::decide(&request, row, &situation, &repeat).map_err(Refusal::subscribe)?;
         let present = present.map(|(place, ..)| place);
-        if granted == 0 && present.is_none() && self.notifier.is_full() {
+        if granted == 0 && present.is_none() && self.notifier.is_full_for(&flow) {
             return Err(self.busy());
         }
         Ok(self.plan_subscribe(now, subscribed, present, granted))

@@ -18,6 +18,8 @@ struct Play {
     rows: Rows,
     /// The store can do nothing.
     is_down: bool,
+    /// Where requests come from.
+    source: [u8; 4],
 }
 
 /// What outlives a server.
@@ -50,6 +52,7 @@ impl Play {
             now,
             rows,
             is_down: false,
+            source: [192, 0, 2, 1],
         }
     }
 
@@ -68,7 +71,7 @@ impl Play {
             epoch: Epoch(1),
             flow: Some(FlowToken {
                 balancer: MemberId(1),
-                flow: Flow::udp(0, ([192, 0, 2, 1], 5060).into()),
+                flow: Flow::udp(0, (self.source, 5060).into()),
             }),
             advertised: Some("192.0.2.9".into()),
         };
@@ -261,8 +264,14 @@ fn fetches_that_are_not_answered_are_bounded() {
     let mut play = Play::new(2, Rows::default());
     let first = play.ask(&fetch(0)).remove(1);
     for number in 1..10_000 {
+        if number % 1_000 == 0 {
+            let said = play.ask(&fetch(number)).concat();
+            assert!(said.starts_with("SIP/2.0 503 "), "one source: {said}");
+            play.source[3] += 1;
+        }
         assert_eq!(play.ask(&fetch(number)).len(), 2, "200 and NOTIFY");
     }
+    play.source[3] += 1;
     let refused = play.server.counters().requests_refused;
     let said = play.ask(&fetch(10_000)).concat();
     assert!(said.starts_with("SIP/2.0 503 "), "{said}");

@@ -86,9 +86,9 @@ fn past_the_bound_of_last_words_what_ends_is_forgotten_at_once() {
     let slot = play.subscribed();
     let first = play.take().remove(0);
     play.answer(&first, 200, None);
-    play.notifier.last_words = ending::LAST_WORDS_MAX;
+    play.notifier.last_words.total = ending::LAST_WORDS_MAX;
     play.with(|notifier, bench| notifier.end(slot, bench));
     assert_eq!(play.take(), []);
     assert_eq!(play.notifier.len(), 0);
-    assert_eq!(play.notifier.last_words, ending::LAST_WORDS_MAX);
+    assert_eq!(play.notifier.last_words.total, ending::LAST_WORDS_MAX);
 }
