@@ -169,8 +169,7 @@ impl Conn {
             Phase::Idle => Some(limits.keep_alive),
             Phase::Asking => Some(limits.verdict),
             Phase::Connecting => Some(limits.connect),
-            Phase::Awaiting => Some(limits.answer),
-            Phase::Moving => Some(limits.stall),
+            Phase::Awaiting | Phase::Moving => Some(limits.answer),
             Phase::Tunnel => None,
         }
     }
@@ -186,6 +185,8 @@ impl Conn {
                 self.due.set(Moment(u64::MAX));
                 self.wake();
             }
+            // Whether its user is there is for the machine to know.
+            Phase::Moving if self.path.borrow().is_some() => self.put_off(),
             Phase::Opening | Phase::Idle | Phase::Moving => self.end(),
             Phase::Tunnel => {}
         }

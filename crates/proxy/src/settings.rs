@@ -114,10 +114,10 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// Until an application server must have taken a connection.
     pub connect: Duration,
-    /// Until an application server must have begun its answer.
+    /// Until an application server must have begun its answer; what a client sends meanwhile puts
+    /// it off. So long, too, a client that has no path may leave an answer unread. An answer that
+    /// was begun may stand still: when its path ends is the control loop's to say.
     pub answer: Duration,
-    /// How long the body of a request or an answer may stand still.
-    pub stall: Duration,
     /// Idle connections kept for each application server on each thread.
     pub pooled: usize,
     /// How long each is kept.
@@ -155,9 +155,6 @@ impl Default for Limits {
             connect: Duration::from_secs(5),
             // What proxies usually allow a slow page.
             answer: Duration::from_mins(1),
-            // Event streams are quiet for a minute or two; whoever is quiet longer should send
-            // comments.
-            stall: Duration::from_mins(5),
             // A server with more concurrent requests than this a thread is slow for other reasons.
             pooled: 256,
             // Below the time after which servers usually close (5 to 75 s), mostly.
@@ -166,8 +163,8 @@ impl Default for Limits {
             tunnel_bytes: 64 * 1024,
             // A token that ran out is believed no longer than this.
             identity: Duration::from_mins(1),
-            // A download ends, most likely; a tunnel's user is told to come again anyway.
-            drain: Duration::from_secs(30),
+            // A page ends; a tunnel's user is told to come again anyway.
+            drain: Duration::from_secs(2),
         }
     }
 }

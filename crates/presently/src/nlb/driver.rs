@@ -92,9 +92,11 @@ impl Nlb {
             Poll::Pending => self.poll_turns(cx).map(Err),
         });
         tokio::task::unconstrained(serving).await?;
-        let (input, within) = match self.config.settings.at_stop {
-            AtStop::Keep => (Input::Stop, STOP_WITHIN),
-            AtStop::Release => (Input::Close, RELEASE_WITHIN),
+        let settings = &self.config.settings;
+        let busy = Duration::from_secs(settings.timeouts.stop_secs.into());
+        let (input, within) = match settings.at_stop {
+            AtStop::Keep => (Input::Stop, busy + CUT_WITHIN),
+            AtStop::Release => (Input::Close, busy.max(RELEASE_WITHIN)),
         };
         self.machine
             .handle_input(self.clock.now(), input, &mut self.out);
@@ -319,7 +321,7 @@ fn log_health(health: &Health) {
 const TURNS_MAX: usize = 32;
 /// Then the presence server and the store have their turn.
 const QUESTIONS_A_TURN: usize = 256;
-/// How long a process that is told to stop finishes what is in flight.
-const STOP_WITHIN: Duration = Duration::from_secs(2);
+/// How long it waits for what it cut to be closed.
+const CUT_WITHIN: Duration = Duration::from_millis(500);
 /// How long it says good-bye for everybody.
 const RELEASE_WITHIN: Duration = Duration::from_secs(10);

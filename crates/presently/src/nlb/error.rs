@@ -75,6 +75,18 @@ pub enum ConfigError {
         #[source]
         source: InvalidKey,
     },
+    /// Nothing that a GET could ask for.
+    #[error("health.path is {path:?} and must begin with / and have no blanks")]
+    HealthPath {
+        /// What was written.
+        path: String,
+    },
+    /// No host that a GET could name.
+    #[error("health.host is {host:?} and must be a host, perhaps with a port")]
+    HealthHost {
+        /// What was written.
+        host: String,
+    },
     /// A number is not in its range.
     #[error("{key} must be {least} to {most}")]
     Range {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::{Carries, Limits, Listener, Settings};
 use presently_nlb::{PathId, Refusal};
+use tokio::io::AsyncReadExt;
 
 use crate::tests::side::{
-    App, Side, expect_ok, get, head, is_closed, loopback, ok, send, with, within,
+    App, Side, expect, expect_ok, get, head, is_closed, loopback, ok, send, with, within,
 };
 
 fn limited(change: impl FnOnce(&mut Limits)) -> Side {
@@ -143,23 +144,26 @@ async fn an_answer_that_does_not_begin_is_a_504() {
     assert!(is_closed(&mut server).await);
 }
 
+// An event stream may say nothing for hours.
 #[tokio::test]
-async fn an_answer_that_stands_still_is_ended() {
-    let mut side = limited(|limits| limits.stall = SOON);
+async fn an_answer_that_stands_still_is_not_ended_by_time() {
+    let mut side = limited(|limits| limits.answer = SOON);
     let app = App::new().await;
     let mut client = side.client().await;
     send(&mut client, &get("/", "alice")).await;
-    side.admit(&app).await;
+    let path = side.admit(&app).await.path;
     let mut server = app.accept().await;
     head(&mut server).await;
-    send(
-        &mut server,
-        "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
-    )
-    .await;
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n";
+    send(&mut server, &format!("{answer}half")).await;
     expect_ok(&mut client, "half").await;
-    assert!(is_closed(&mut client).await);
-    assert!(is_closed(&mut server).await);
+    let read = tokio::time::timeout(10 * SOON, client.read_u8()).await;
+    assert!(read.is_err(), "{read:?}");
+    send(&mut server, "more").await;
+    expect(&mut client, "more").await;
+    assert!(side.asks_nothing());
+    drop(client);
+    assert_eq!(side.left().await, path);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use presently_sip::Aor;
 
 use crate::config::is_name;
 use crate::nlb::settings::{
-    Anonymous, ListenKind, ListenTable, ProxyProtocol, ServerTable, Settings,
+    Anonymous, HealthTable, ListenKind, ListenTable, ProxyProtocol, ServerTable, Settings,
 };
 use crate::nlb::{ConfigError, PresenceAddress};
 
@@ -37,6 +37,7 @@ pub(super) fn settings(settings: &Settings) -> Result<(), ConfigError> {
     listeners(settings)?;
     servers(&settings.server)?;
     resume_url(settings.resume.url.as_deref())?;
+    probe(&settings.health)?;
     numbers(settings)
 }
 
@@ -126,6 +127,20 @@ fn resume_url(url: Option<&str>) -> Result<(), ConfigError> {
     }
 }
 
+/// Both go into the request line and a header as they are (RFC 9112 §3.2, RFC 9110 §7.2).
+fn probe(health: &HealthTable) -> Result<(), ConfigError> {
+    let is_clean = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+    let path = health.path.as_deref();
+    if let Some(path) = path.filter(|path| !path.starts_with('/') || !is_clean(path)) {
+        return Err(ConfigError::HealthPath { path: path.into() });
+    }
+    let host = &health.host;
+    if host.is_empty() || host.contains('/') || !is_clean(host) {
+        return Err(ConfigError::HealthHost { host: host.clone() });
+    }
+    Ok(())
+}
+
 fn numbers(settings: &Settings) -> Result<(), ConfigError> {
     let Settings {
         decision,
@@ -134,6 +149,7 @@ fn numbers(settings: &Settings) -> Result<(), ConfigError> {
         limits,
         resume,
         timeouts,
+        health,
         ..
     } = settings;
     let threads = settings.threads.map_or(1, NonZeroU16::get);
@@ -144,7 +160,44 @@ fn numbers(settings: &Settings) -> Result<(), ConfigError> {
         ("resume.every_ms", resume.every_ms, 100, HOUR_MS),
         ("resume.within_ms", resume.within_ms, 100, HOUR_MS),
         ("guard.share_percent", guard.share_percent.into(), 1, 100),
+        ("guard.at_least", guard.at_least.into(), 1, SESSIONS_MAX),
+        ("guard.within_secs", guard.within_secs.into(), 1, HOUR_SECS),
+        ("guard.hold_secs", guard.hold_secs.into(), 1, DAY_SECS),
+        ("health.every_ms", health.every_ms.get(), 10, HOUR_MS),
+        ("health.timeout_ms", health.timeout_ms.get(), 10, HOUR_MS),
+        ("health.rise", health.rise.get().into(), 1, PROBES_MAX),
+        ("health.fall", health.fall.get().into(), 1, PROBES_MAX),
         ("timeouts.admit_ms", timeouts.admit_ms, 100, ADMIT_MS_MAX),
+        (
+            "timeouts.answer_secs",
+            timeouts.answer_secs.into(),
+            1,
+            DAY_SECS,
+        ),
+        (
+            "timeouts.stop_secs",
+            timeouts.stop_secs.into(),
+            0,
+            HOUR_SECS,
+        ),
+        (
+            "timeouts.path_idle_secs",
+            timeouts.path_idle_secs.into(),
+            1,
+            IDLE_SECS_MAX,
+        ),
+        (
+            "timeouts.path_idle_open_secs",
+            timeouts.path_idle_open_secs.into(),
+            1,
+            IDLE_SECS_MAX,
+        ),
+        (
+            "timeouts.session_idle_secs",
+            timeouts.session_idle_secs.into(),
+            1,
+            IDLE_SECS_MAX,
+        ),
         (
             "refresh.register_secs",
             refresh.register_secs.into(),
@@ -164,6 +217,18 @@ fn numbers(settings: &Settings) -> Result<(), ConfigError> {
             limits.paths_per_session.into(),
             1,
             PATHS_MAX,
+        ),
+        (
+            "limits.waiting_per_session",
+            limits.waiting_per_session.into(),
+            1,
+            PATHS_MAX,
+        ),
+        (
+            "limits.connections_per_address",
+            limits.connections_per_address.into(),
+            1,
+            SESSIONS_MAX,
         ),
     ];
     let wrong = |(key, value, least, most)| in_range(key, value, least, most);
@@ -194,5 +259,10 @@ const SESSIONS_MAX: u64 = 2_000_000;
 const PATHS_MAX: u64 = 10_000;
 /// The proxy waits a little longer than that for a verdict.
 const ADMIT_MS_MAX: u64 = 60_000;
+/// More good or bad probes in a row tell nothing more.
+const PROBES_MAX: u64 = 1_000;
+/// A month.
+const IDLE_SECS_MAX: u64 = 30 * DAY_SECS;
 const HOUR_MS: u64 = 3_600_000;
+const HOUR_SECS: u64 = 3_600;
 const DAY_SECS: u64 = 86_400;

@@ -99,6 +99,9 @@ impl Config {
             limits: Limits {
                 // The machine answers in time; this is for a loop that stands still.
                 verdict: ms(settings.timeouts.admit_ms) + VERDICT_LATER,
+                answer: secs(settings.timeouts.answer_secs),
+                drain: secs(settings.timeouts.stop_secs),
+                per_source: count(settings.limits.connections_per_address),
                 ..Limits::default()
             },
         }

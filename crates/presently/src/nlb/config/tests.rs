@@ -63,6 +63,13 @@ fn what_does_not_fit_together_is_refused() {
         (LEAST.replace("udp:127.0.0.1", "udp:192.0.2.1"), "sip = 127.0.0.1:0: "),
         (end("[guard]\nshare_percent = 101"), "guard.share_percent must be 1 to 100"),
         (end("[timeouts]\nadmit_ms = 61000"), "timeouts.admit_ms must be 100 to 60000"),
+        (end("[guard]\nwithin_secs = 0"), "guard.within_secs must be 1 to 3600"),
+        (end("[timeouts]\npath_idle_secs = 0"), "timeouts.path_idle_secs must be 1 to 2592000"),
+        (end("[limits]\nwaiting_per_session = 0"), "limits.waiting_per_session must be 1 to 10000"),
+        (end("[health]\nfall = 1001"), "health.fall must be 1 to 1000"),
+        (end("[health]\npath = \"healthz\""), "health.path is \"healthz\" and must begin with /"),
+        (end("[health]\npath = \"/a b\""), "health.path is \"/a b\" and must"),
+        (end("[health]\nhost = \"a\\r\\nX: y\""), "health.host is \"a\\r\\nX: y\" and must"),
         (source("basic = false"), "basic = false names no place"),
         (source("jwt = { key_file = \"none.key\", algorithm = \"HS256\" }"), "the key file none.key cannot be read"),
     ];

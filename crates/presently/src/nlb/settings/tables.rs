@@ -4,7 +4,7 @@ use std::num::{NonZeroU8, NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use presently_nlb::Signs;
-use presently_proxy::ProbeSettings;
+use presently_proxy::{Limits, ProbeSettings};
 use serde::Deserialize;
 
 /// `[health]`: how the application servers are probed.
@@ -104,6 +104,10 @@ pub struct TimeoutsTable {
     pub path_idle_open_secs: u32,
     /// A session without a path ends after this.
     pub session_idle_secs: u32,
+    /// An application server must have begun its answer by then.
+    pub answer_secs: u32,
+    /// What is still busy so long after SIGTERM is cut.
+    pub stop_secs: u32,
 }
 
 /// `[refresh]`: how long the presence server is asked to keep things, and how often it is asked
@@ -135,6 +139,8 @@ pub struct LimitsTable {
     pub queue: u32,
     /// Open connections that name no user.
     pub anonymous: u32,
+    /// Open connections of one address that is not trusted; of IPv6 of one network of 64 bits.
+    pub connections_per_address: u32,
 }
 
 impl Default for DecisionTable {
@@ -177,12 +183,14 @@ impl Default for GuardTable {
 
 impl Default for TimeoutsTable {
     fn default() -> Self {
-        let machine = machine();
+        let (machine, proxy) = (machine(), Limits::default());
         Self {
             admit_ms: ms(machine.admit_within),
             path_idle_secs: secs(machine.path_idle),
             path_idle_open_secs: secs(machine.path_idle_open),
             session_idle_secs: secs(machine.idle),
+            answer_secs: secs(proxy.answer),
+            stop_secs: secs(proxy.drain),
         }
     }
 }
@@ -208,6 +216,7 @@ impl Default for LimitsTable {
             waiting_per_session: count(machine.waiting_max),
             queue: count(machine.queue_max),
             anonymous: count(machine.anonymous_max),
+            connections_per_address: count(Limits::default().per_source),
         }
     }
 }
