@@ -46,8 +46,8 @@ impl Links {
     }
 
     /// Takes the members that the store knows now, with the addresses of their out-of-band sockets;
-    /// our own row is passed over. A link to a member that is not among them ends; should it come
-    /// back, what it has heard of us already shows it a gap: it may have been spoken of meanwhile.
+    /// our own row is passed over. A link to a member that is not among them ends: what is told to
+    /// it from then on is dropped, and is a gap to it when it comes back.
     pub fn set_peers(&mut self, now: Moment, peers: &[(Membership, SocketAddr)]) {
         let peers: BTreeMap<_, _> = peers
             .iter()
