@@ -109,6 +109,34 @@ fn a_balancer_whose_life_was_ended_joins_anew_with_its_connections() {
     assert_eq!(accepted(&play), before, "bob's connection is the same");
 }
 
+/// It hangs up when the balancer's new life has begun, or while it begins.
+#[test]
+fn a_connection_that_closes_after_its_balancer_joined_anew_is_told_of() {
+    for waits in [true, false] {
+        let pool = Pool::with(&Plan {
+            file: "log_level = \"info\"\n[flows]\ngrace_secs = 1\n".to_owned(),
+            ..Plan::default()
+        });
+        let mut town = Town::default();
+        let alice = town.udp("alice", pool.udp());
+        let bob = town.tcp("bob", pool.tcp());
+        town.register(alice);
+        town.register(bob);
+        let watch = town.watch(alice, "bob");
+        town.live(Duration::from_secs(1));
+        assert_eq!(town.phone(alice).shows(watch), Some((true, String::new())));
+        pool.end("b1");
+        if waits {
+            until_rejoined(&pool.balancer);
+        }
+        town.phone(bob).hang_up();
+        town.until("closed", |town| {
+            matches!(town.phone(alice).shows(watch), Some((false, _)))
+        });
+        until_rejoined(&pool.balancer);
+    }
+}
+
 #[test]
 fn a_process_whose_name_another_has_taken_ends_with_one_line() {
     let mut pool = Pool::start();

@@ -77,6 +77,21 @@ impl Balancer {
         }
     }
 
+    /// Takes over what `former`, an earlier life of it in the same process, knew of phones: who is
+    /// reached by which stream, what was asked over one and is not answered, and what was refused.
+    /// What came as a datagram is repeated by its phone.
+    pub fn succeed(&mut self, now: Now, mut former: Self, out: &mut Outputs) {
+        self.flows = former.flows.begin_again(now.moment);
+        self.refusals = former.refusals;
+        let is_by_stream = |(_, held): &(_, Held)| held.arrival.flow.protocol.is_reliable();
+        let mut unanswered = former.unanswered.orphans(now.moment, |_| false);
+        unanswered.retain(is_by_stream);
+        self.repeat(now, unanswered, out);
+        for (client, held) in former.waiting.into_requests().filter(is_by_stream) {
+            self.wait(now, client, held, out);
+        }
+    }
+
     /// Takes a message that came from a phone by `flow`.
     pub fn handle_phone(&mut self, now: Now, flow: Flow, message: Message<'_>, out: &mut Outputs) {
         match message.start() {

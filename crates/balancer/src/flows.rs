@@ -71,6 +71,14 @@ impl Flows {
         has_room
     }
 
+    /// As a life knows them that begins now: the store has not answered what the one before asked.
+    pub(crate) fn begin_again(mut self, now: Moment) -> Self {
+        self.lost
+            .extend(std::mem::take(&mut self.asked).into_values());
+        self.due = (!self.lost.is_empty()).then(|| now.after(PAUSE));
+        self
+    }
+
     pub(crate) fn poll_timeout(&self) -> Option<Moment> {
         self.due
     }

@@ -201,6 +201,16 @@ impl Waiting {
         }
     }
 
+    /// Everything that waits, each client's requests in order.
+    pub(crate) fn into_requests(mut self) -> impl Iterator<Item = (Named, Held)> {
+        let queues = self.due.into_iter();
+        let queues = queues.filter_map(move |(_, id)| self.queues.remove(&id));
+        queues.flat_map(|queue| {
+            let named = move |held| (queue.client.clone(), held);
+            queue.requests.into_iter().map(named)
+        })
+    }
+
     /// Takes out the queue of `client`, unless the store is being asked for it.
     pub(crate) fn take_resting(&mut self, client: &Named) -> Option<Queue> {
         let id = *self.by_client.get(client)?;

@@ -36,6 +36,7 @@ pub(crate) struct Link {
     address: SocketAddr,
     pending: Pending,
     ring: Ring,
+    /// The sequence of the last control frame.
     controls_sent: u64,
     heartbeat_due: Moment,
     /// However much there is to signal, a heartbeat says by then that we live.
@@ -71,13 +72,14 @@ struct Pending {
 }
 
 impl Link {
-    pub(crate) fn new(now: Moment, peer: Membership, address: SocketAddr) -> Self {
+    /// A link that counts from above `used`.
+    pub(crate) fn new(now: Moment, peer: Membership, address: SocketAddr, used: u64) -> Self {
         Self {
             peer,
             address,
             pending: Pending::default(),
-            ring: Ring::default(),
-            controls_sent: 0,
+            ring: Ring::starting_after(used),
+            controls_sent: used,
             // At once, so that both ends hear of each other and know from where they count.
             heartbeat_due: now,
             heartbeat_latest: now,
@@ -91,6 +93,11 @@ impl Link {
 
     pub(crate) fn peer(&self) -> Membership {
         self.peer
+    }
+
+    /// The highest sequence it has used, of either kind.
+    pub(crate) fn used(&self) -> u64 {
+        self.ring.last().max(self.controls_sent)
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

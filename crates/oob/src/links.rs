@@ -21,6 +21,8 @@ pub struct Links {
     key: MacKey,
     clients: u64,
     peers: BTreeMap<MemberId, Link>,
+    /// The highest sequence that a link which ended may have used, and one more.
+    used: u64,
     returned: Vec<Event>,
     /// Before then nothing more is said of peers that are not heard.
     unheard_again: Moment,
@@ -36,6 +38,7 @@ impl Links {
             key,
             clients: 0,
             peers: BTreeMap::new(),
+            used: 0,
             returned: Vec::new(),
             unheard_again: Moment::default(),
             counters: Counters::default(),
@@ -43,7 +46,8 @@ impl Links {
     }
 
     /// Takes the members that the store knows now, with the addresses of their out-of-band sockets;
-    /// our own row is passed over. A link to a member that is not among them ends.
+    /// our own row is passed over. A link to a member that is not among them ends: what is told to
+    /// it from then on is dropped, and is a gap to it when it comes back.
     pub fn set_peers(&mut self, now: Moment, peers: &[(Membership, SocketAddr)]) {
         let peers: BTreeMap<_, _> = peers
             .iter()
@@ -58,11 +62,14 @@ impl Links {
                     .extend(flows.map(|(client, flow)| returned(member, client, flow)));
             }
         }
-        self.peers.retain(|member, _| peers.contains_key(member));
+        let is_over = |member: &MemberId, _: &mut Link| !peers.contains_key(member);
+        for (_, ended) in self.peers.extract_if(.., is_over) {
+            self.used = self.used.max(ended.used() + 1);
+        }
         for (member, (peer, address)) in peers {
             self.peers
                 .entry(member)
-                .or_insert_with(|| Link::new(now, peer, address))
+                .or_insert_with(|| Link::new(now, peer, address, self.used))
                 .update(now, peer, address);
         }
     }

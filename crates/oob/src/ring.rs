@@ -10,12 +10,20 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
+    /// An empty one that counts from above `last`.
+    pub(crate) fn starting_after(last: u64) -> Self {
+        Self {
+            sent: VecDeque::new(),
+            last,
+        }
+    }
+
     /// The sequence of the frame that is kept next.
     pub(crate) fn next(&self) -> u64 {
         self.last.saturating_add(1)
     }
 
-    /// The sequence of the last frame; 0 before the first.
+    /// The sequence of the last frame; what it began after before the first.
     pub(crate) fn last(&self) -> u64 {
         self.last
     }

@@ -222,7 +222,7 @@ impl Pool {
 
     async fn leave(self) {
         let lives: Vec<_> = self.host.own().collect();
-        let mut store = self.host.into_store();
+        let (mut store, _) = self.host.end(self.clock.now());
         for by in lives {
             // A store that cannot be reached is told nothing: the standing beat says it too.
             let _ = members::ask(store.as_mut(), Operation::Leave { by }).await;

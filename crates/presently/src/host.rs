@@ -13,6 +13,7 @@
 
 mod beat;
 mod flows;
+mod legacy;
 mod moved;
 mod outside;
 mod takeover;
@@ -31,6 +32,7 @@ use presently_sip::{Framing, Index, MacKey, Moment, Now, Spans};
 use presently_store::{Completion, Operation, Store, Ticket};
 
 use self::beat::Beat;
+pub use self::legacy::Legacy;
 pub use self::outside::{LinkMessage, Outside};
 
 /// One loop's machines.
@@ -306,12 +308,6 @@ impl Host {
     #[must_use]
     pub fn outstanding(&self) -> usize {
         self.in_flight + self.beats.len()
-    }
-
-    /// Ends the host; the store is the caller's again.
-    #[must_use]
-    pub fn into_store(self) -> Box<dyn Store> {
-        self.store
     }
 
     /// What the host itself has counted.

@@ -76,6 +76,32 @@ fn a_stream_that_a_server_still_writes_to_is_told_too() {
     assert_eq!(play.flows_gone(), [(SERVER, alice, token(stream()))]);
 }
 
+/// What its member knew of streams it goes on knowing, also what it was asking the store.
+#[test]
+fn a_balancer_in_a_new_life_tells_the_end_of_a_stream_of_the_former() {
+    let mut play = Play::new();
+    let alice = play.assign(ALICE, SERVER).client;
+    let other = Flow {
+        slot: 5,
+        ..stream()
+    };
+    for flow in [stream(), other] {
+        play.arrive(flow, register());
+    }
+    let now = play.now;
+    play.balancer
+        .handle_flow_gone_returned(now, alice, token(other));
+    play.mood = StoreMood::Silent;
+    play.pass(SECOND);
+    assert_eq!(play.asked.len(), 1, "whose it is");
+    play.begin_anew();
+    play.mood = StoreMood::Answers;
+    play.closed(stream());
+    play.pass(2 * SECOND);
+    let both = [stream(), other].map(|flow| (SERVER, alice, token(flow)));
+    assert_eq!(play.flows_gone(), both);
+}
+
 #[test]
 fn a_loss_that_comes_back_goes_to_whom_the_store_names() {
     let mut play = Play::new();

@@ -7,8 +7,8 @@ use presently_sip::Aor;
 use presently_store::{Operation, Outcome, Refused};
 
 use super::play::{
-    ALICE, OTHER, PHONE, Play, SECOND, SERVER, StoreMood, config, header, plain, publish, register,
-    request, response, server, stream,
+    ALICE, OTHER, PHONE, Play, SECOND, SERVER, Sent, StoreMood, config, header, plain, publish,
+    register, request, response, server, stream,
 };
 use crate::Config;
 
@@ -382,6 +382,25 @@ fn a_streams_request_goes_again_when_the_link_it_went_by_broke() {
     assert_eq!(again.len(), 1, "{again:?}");
     assert_eq!(again[0].to_server().0, SERVER);
     assert_eq!(again[0].to_server().2, first);
+}
+
+/// One is with its server, one waits for the store; what came as datagrams comes again by itself.
+#[test]
+fn what_came_by_streams_goes_on_when_the_balancer_begins_a_new_life() {
+    let mut play = Play::new();
+    play.arrive(stream(), publish(1));
+    play.mood = StoreMood::Silent;
+    play.moved(ALICE, OTHER);
+    let bob = |cseq: u32| publish(cseq).replace("alice@example", "bob@example");
+    play.arrive(stream(), bob(2));
+    play.phone(PHONE, bob(3));
+    play.begin_anew();
+    play.mood = StoreMood::Answers;
+    let sent = play.settle();
+    let of = |sent: &Sent| header(sent.to_server().2, "CSeq").map(ToOwned::to_owned);
+    let of: Vec<_> = sent.iter().filter_map(of).collect();
+    assert_eq!(of, ["1 PUBLISH", "2 PUBLISH"]);
+    assert_eq!(sent[0].to_server().0, OTHER, "as the store says now");
 }
 
 #[test]

@@ -291,7 +291,14 @@ impl Play {
         self.settle()
     }
 
-    /// Lets time go on, timer by timer.
+    /// The store has ended its life: it begins another, and nothing that was asked is answered.
+    pub(super) fn begin_anew(&mut self) {
+        let fresh = Self::new().balancer;
+        let former = std::mem::replace(&mut self.balancer, fresh);
+        self.asked.clear();
+        self.balancer.succeed(self.now, former, &mut self.out);
+    }
+
     /// The link to a server broke.
     pub(super) fn break_link(&mut self, server: MemberId) -> Vec<Sent> {
         let (now, out) = (self.now, &mut self.out);
@@ -301,6 +308,7 @@ impl Play {
         sent
     }
 
+    /// Lets time go on, timer by timer.
     pub(super) fn pass(&mut self, span: Duration) -> Vec<Sent> {
         let end = self.now.moment.after(span);
         let mut sent = Vec::new();

@@ -34,6 +34,7 @@ pub(super) fn wake_of(user: usize, version: u64) -> Wake {
     }
 }
 
+const HEARTBEAT: Duration = Duration::from_millis(500);
 const A: MemberId = MemberId(1);
 const B: MemberId = MemberId(2);
 
@@ -393,6 +394,39 @@ fn a_new_incarnation_of_a_peer_is_a_reset() {
         .filter(|event| **event == Event::Reset { peer: A });
     assert_eq!(resets.count(), 1);
     assert!(heard.contains(&Event::Woken(wake_of(0, 1))));
+}
+
+/// A member that begins a new life hears us before we know of it, then we take it for ended.
+#[test]
+fn a_peer_that_is_back_hears_what_follows_and_sweeps_for_what_it_was_not_told() {
+    for heard_before in [true, false] {
+        let mut pair = Pair::new();
+        pair.a.wake(B, &wake_of(0, 1));
+        pair.run_for(10_000);
+        let (back, us) = (membership(2, 21), membership(1, 10));
+        pair.b = Links::new(back, key());
+        pair.b.set_peers(pair.now, &[(us, address(1))]);
+        if heard_before {
+            let beat = turn(&mut pair.a, pair.now.after(HEARTBEAT), &mut Vec::new());
+            let resets = without_heartbeats(hear(&mut pair.b, pair.now, &beat[0]));
+            assert_eq!(resets, [Event::Reset { peer: A }]);
+        }
+        pair.a.set_peers(pair.now, &[]);
+        pair.a.wake(B, &wake_of(0, 2));
+        pair.a.set_peers(pair.now, &[(back, address(2))]);
+        let (_, heard) = pair.run_for(100);
+        let sweep = if heard_before {
+            Event::Gap { peer: A }
+        } else {
+            Event::Reset { peer: A }
+        };
+        assert_eq!(without_heartbeats(heard), [sweep]);
+        pair.a.wake(B, &wake_of(0, 3));
+        let (_, heard) = pair.run_for(3_000);
+        let woken = [Event::Woken(wake_of(0, 3))];
+        assert_eq!(without_heartbeats(heard), woken);
+        assert_eq!(pair.b.counters().repeated, 0);
+    }
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! Connections between a balancer and servers of other processes: one for each pair, opened by the
 //! balancer, proven by a handshake, and opened again when it breaks.
 
+mod waiting;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use presently_pool::{Handshake, LinkProgress, Member, MemberId, MemberState, Membership, Role};
 use presently_sip::{Flow, MacKey, Moment};
 use presently_transport::{NO_LISTENER, Transport};
+
+use self::waiting::Waiting;
 
 /// The links of this process's members.
 pub(super) struct PoolLinks {
@@ -15,9 +19,9 @@ pub(super) struct PoolLinks {
     caller: Option<Membership>,
     /// Who is called, by the listener: the servers of this process.
     called: Vec<(u8, Membership)>,
+    /// The oldest first.
     links: Vec<Link>,
-    /// What waits for a link to open, by its two ends.
-    waiting: Vec<Waiting>,
+    waiting: Waiting,
     members: Arc<[Member]>,
     counters: LinkCounters,
 }
@@ -47,15 +51,6 @@ enum State {
     },
 }
 
-/// Messages that wait for a link to open, one behind the other as they go onto the wire.
-struct Waiting {
-    from: MemberId,
-    to: MemberId,
-    since: Moment,
-    text: Vec<u8>,
-    messages: u64,
-}
-
 /// What the links have done.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(missing_docs, reason = "each field is the noun it counts")]
@@ -77,7 +72,7 @@ impl PoolLinks {
             caller,
             called,
             links: Vec::new(),
-            waiting: Vec::new(),
+            waiting: Waiting::default(),
             members: Arc::new([]),
             counters: LinkCounters::default(),
         }
@@ -117,6 +112,8 @@ impl PoolLinks {
         }
         self.members = Arc::clone(members);
         self.forget_late(now);
+        self.waiting
+            .forget_gone(|member| members.iter().any(|row| row.id == member));
         // A process that stands still closes nothing, and its system goes on acknowledging; who
         // lives under its name now is elsewhere.
         let is_former = |link: &Link| link.peer.is_some_and(|peer| !members.is_current(peer));
@@ -208,7 +205,7 @@ impl PoolLinks {
     }
 
     /// Takes bytes of a handshake. When that opens a link, the one before it between the same two
-    /// is over: with whom that was.
+    /// is over: with whom that was; and with whom the new one is, if something for it was dropped.
     pub(super) fn handle_raw(
         &mut self,
         now: Moment,
@@ -216,7 +213,7 @@ impl PoolLinks {
         bytes: &[u8],
         transport: &mut Transport,
     ) -> Vec<MemberId> {
-        let Some(place) = self.place_of(flow) else {
+        let Some(place) = self.place_of(flow, transport) else {
             self.counters.refused += 1;
             transport.close(flow);
             return Vec::new();
@@ -239,17 +236,16 @@ impl PoolLinks {
                 let own = link.own.member;
                 self.counters.opened += 1;
                 tracing::info!(peer = peer.member.0, "link to another member opened");
-                self.forget_late(now);
-                let is_theirs =
-                    |waiting: &mut Waiting| (waiting.from, waiting.to) == (own, peer.member);
-                for waiting in self.waiting.extract_if(.., is_theirs) {
-                    transport.send(flow, &waiting.text, &[]);
-                }
+                let has_lost = self.send_waiting(now, flow, (own, peer.member), transport);
                 // Its end may be seen late or never; what is on the new one is not lost by it.
                 let is_before = |link: &Link| {
                     link.flow() != Some(flow) && link.own.member == own && link.is_with(peer.member)
                 };
-                return self.end(now, is_before, transport);
+                let mut broken = self.end(now, is_before, transport);
+                if has_lost && broken.is_empty() {
+                    broken.push(peer.member);
+                }
+                return broken;
             }
             Ok(LinkProgress::Established { .. }) | Err(_) => {
                 if let Err(reason) = progress {
@@ -284,7 +280,7 @@ impl PoolLinks {
                 link.peer.filter(|_| was_open).map(|peer| peer.member)
             }
             Some(_) => {
-                let link = self.links.swap_remove(place);
+                let link = self.links.remove(place);
                 link.peer.filter(|_| was_open).map(|peer| peer.member)
             }
             None => None,
@@ -292,7 +288,7 @@ impl PoolLinks {
     }
 
     /// Sends to another member, or lets it wait for a link. What finds no place or waits too long
-    /// is dropped: phones repeat.
+    /// is dropped, which [`PoolLinks::handle_raw`] says when the link opens.
     pub(super) fn send(
         &mut self,
         now: Moment,
@@ -307,31 +303,31 @@ impl PoolLinks {
             transport.send(*flow, text, &[]);
             return;
         }
-        let mut waiting = self.waiting.iter_mut();
-        let waiting = match waiting.find(|one| (one.from, one.to) == (from, to)) {
-            Some(waiting) => waiting,
-            None => self.waiting.push_mut(Waiting {
-                from,
-                to,
-                since: now,
-                text: Vec::new(),
-                messages: 0,
-            }),
-        };
-        if waiting.text.len() + text.len() <= WAITING_BYTES_MAX {
-            waiting.text.extend_from_slice(text);
-            waiting.messages += 1;
-        } else {
-            self.counters.messages_dropped += 1;
-        }
+        let has_room = self.waiting.push(now, from, to, text);
+        self.counters.messages_dropped += u64::from(!has_room);
     }
 
-    /// Drops what has waited longer than a link takes to open again where both ends live.
-    fn forget_late(&mut self, now: Moment) {
-        let is_late = |waiting: &mut Waiting| now.since(waiting.since) > WAITS_FOR;
-        for late in self.waiting.extract_if(.., is_late) {
-            self.counters.messages_dropped += late.messages;
+    /// Sends on `flow` what has waited for it; whether something was dropped before.
+    fn send_waiting(
+        &mut self,
+        now: Moment,
+        flow: Flow,
+        (own, peer): (MemberId, MemberId),
+        transport: &mut Transport,
+    ) -> bool {
+        self.forget_late(now);
+        let Some(waiting) = self.waiting.take(own, peer) else {
+            return false;
+        };
+        for (_, text) in &waiting.messages {
+            transport.send(flow, text, &[]);
         }
+        waiting.has_lost
+    }
+
+    /// Drops what has waited too long.
+    fn forget_late(&mut self, now: Moment) {
+        self.counters.messages_dropped += self.waiting.forget_late(now);
     }
 
     /// Closes every connection.
@@ -353,8 +349,9 @@ impl PoolLinks {
         &self.counters
     }
 
-    /// The link of `flow`; a connection just accepted becomes one.
-    fn place_of(&mut self, flow: Flow) -> Option<usize> {
+    /// The link of `flow`; a connection just accepted becomes one, in the place of the oldest
+    /// stranger's when there is no other.
+    fn place_of(&mut self, flow: Flow, transport: &mut Transport) -> Option<usize> {
         let known = self.links.iter().position(|link| link.flow() == Some(flow));
         if known.is_some() {
             return known;
@@ -363,15 +360,20 @@ impl PoolLinks {
         let (_, own) = called
             .into_iter()
             .find(|(listener, _)| *listener == flow.listener)?;
+        let own = *own;
         if self.links.len() >= LINKS_MAX {
-            return None;
+            let place = self.links.iter().position(Link::is_stranger)?;
+            self.counters.refused += 1;
+            if let Some(flow) = self.links.remove(place).flow() {
+                transport.close(flow);
+            }
         }
         self.links.push(Link {
-            own: *own,
+            own,
             peer: None,
             state: State::Opening {
                 flow,
-                handshake: Handshake::accept(*own, self.key.clone(), rand::random()),
+                handshake: Handshake::accept(own, self.key.clone(), rand::random()),
                 pause: PAUSE_MIN,
             },
         });
@@ -389,6 +391,11 @@ impl Link {
             State::Broken { .. } => None,
             State::Open { flow } | State::Opening { flow, .. } => Some(*flow),
         }
+    }
+
+    /// Whether it was accepted, and who called has not proven who it is.
+    fn is_stranger(&self) -> bool {
+        self.peer.is_none()
     }
 
     fn fail(&mut self, now: Moment, pause: Duration) {
@@ -416,137 +423,8 @@ impl Lives for [Member] {
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// A server that is back is reached within this time.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-/// What waits for one link to open: half of what an open one may hold.
-const WAITING_BYTES_MAX: usize = 4 << 20;
-/// How long it waits: a link to who lives opens again within a second.
-const WAITS_FOR: Duration = Duration::from_secs(5);
 /// Links of one process, strangers that never prove themselves among them.
 const LINKS_MAX: usize = 1_024;
 
 #[cfg(test)]
-mod tests {
-    use std::net::SocketAddr;
-
-    use presently_pool::Incarnation;
-
-    use super::*;
-
-    const KEY: [u8; 16] = [7; 16];
-    const NOW: Moment = Moment(1_000_000);
-    const BALANCER: MemberId = MemberId(1);
-    const SERVER: MemberId = MemberId(2);
-
-    fn life(member: MemberId, incarnation: u64) -> Membership {
-        Membership {
-            member,
-            incarnation: Incarnation(incarnation),
-        }
-    }
-
-    fn flow(listener: u8, slot: u32) -> Flow {
-        let remote = SocketAddr::from(([127, 0, 0, 1], 5_060));
-        Flow {
-            protocol: presently_sip::Protocol::Tcp,
-            slot,
-            generation: 1,
-            ..Flow::udp(listener, remote)
-        }
-    }
-
-    /// The table of members: the server, in the life `incarnation`.
-    fn server(incarnation: u64) -> Arc<[Member]> {
-        let row = Member {
-            id: SERVER,
-            name: "s1".into(),
-            role: Role::Server,
-            incarnation: Incarnation(incarnation),
-            state: MemberState::Alive,
-            beat: 1,
-            sip: Some(([127, 0, 0, 1], 5_070).into()),
-            oob: None,
-            weight: 1,
-            is_draining: false,
-            clients: 0,
-        };
-        Arc::new([row])
-    }
-
-    fn transport() -> Transport {
-        Transport::bind(&[]).expect("no listener at all")
-    }
-
-    fn link(own: Membership, peer: Membership, flow: Flow) -> Link {
-        Link {
-            own,
-            peer: Some(peer),
-            state: State::Open { flow },
-        }
-    }
-
-    #[test]
-    fn a_link_to_a_former_life_ends_and_the_present_one_is_called_at_once() {
-        let (own, mut transport) = (life(BALANCER, 3), transport());
-        let mut links = PoolLinks::new(KEY, Some(own), Vec::new());
-        let old = link(own, life(SERVER, 5), flow(NO_LISTENER, 1));
-        links.links.push(old);
-        for (incarnation, broken) in [(5, Vec::new()), (6, vec![SERVER])] {
-            let ended = links.set_members(NOW, &server(incarnation), &mut transport);
-            assert_eq!(ended, broken, "{incarnation}");
-        }
-        assert_eq!(links.counters.broken, 1);
-        assert_eq!(links.poll_timeout(), Some(NOW));
-        let peers: Vec<_> = links.links.iter().map(|link| link.peer).collect();
-        assert_eq!(peers, [Some(life(SERVER, 6))]);
-    }
-
-    #[test]
-    fn a_call_to_a_former_life_is_given_up_and_was_no_link() {
-        let (own, mut transport) = (life(BALANCER, 3), transport());
-        let mut links = PoolLinks::new(KEY, Some(own), Vec::new());
-        let (key, mut hello) = (MacKey::new(KEY), Vec::new());
-        let mut call = link(own, life(SERVER, 5), flow(NO_LISTENER, 1));
-        call.state = State::Opening {
-            flow: flow(NO_LISTENER, 1),
-            handshake: Handshake::open(own, SERVER, key, [1; 16], &mut hello),
-            pause: PAUSE_MAX,
-        };
-        links.links.push(call);
-        let ended = links.set_members(NOW, &server(6), &mut transport);
-        assert_eq!(ended, []);
-        assert_eq!(
-            (links.poll_timeout(), links.counters.broken),
-            (Some(NOW), 0)
-        );
-    }
-
-    #[test]
-    fn a_newer_link_of_a_pair_ends_the_one_before_and_outlives_its_end() {
-        let (own, mut transport) = (life(SERVER, 5), transport());
-        let mut links = PoolLinks::new(KEY, None, vec![(0, own)]);
-        let (old, new) = (flow(0, 1), flow(0, 2));
-        links.links.push(link(own, life(BALANCER, 3), old));
-        let accept = || Handshake::accept(own, MacKey::new(KEY), [1; 16]);
-        links.links.push(Link {
-            own,
-            peer: None,
-            state: State::Opening {
-                flow: new,
-                handshake: accept(),
-                pause: PAUSE_MIN,
-            },
-        });
-        // What the accepting side answers is what a twin of it would.
-        let (mut hello, mut answer, mut proof) = (Vec::new(), Vec::new(), Vec::new());
-        let (caller, key) = (life(BALANCER, 3), MacKey::new(KEY));
-        let mut opener = Handshake::open(caller, SERVER, key, [2; 16], &mut hello);
-        let _ = accept().handle_bytes(&hello, &mut answer);
-        let _ = opener.handle_bytes(&answer, &mut proof);
-        assert_eq!(links.handle_raw(NOW, new, &hello, &mut transport), []);
-        let ended = links.handle_raw(NOW, new, &proof, &mut transport);
-        // What was on the old one may be lost; that it ends is no news any more.
-        assert_eq!(ended, [BALANCER]);
-        assert_eq!(links.handle_closed(NOW, old), None);
-        assert_eq!(links.ends(new), Some((BALANCER, SERVER)));
-        assert_eq!(links.handle_closed(NOW, new), Some(BALANCER));
-    }
-}
+mod tests;

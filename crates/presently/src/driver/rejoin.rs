@@ -1,5 +1,5 @@
 //! A process whose lives the store has ended joins anew: fresh machines under the old names, on the
-//! sockets it has.
+//! sockets it has, with what was learnt from these.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -13,8 +13,9 @@ use super::start::StartError;
 use super::{Pool, RunError};
 
 impl Pool {
-    /// Drops every machine with all it remembers and begins again in new lives. Connections of
-    /// phones stay open, and tokens of their flows stay valid: the members keep their ids.
+    /// Drops every machine and begins again in new lives. Connections of phones stay open, and
+    /// tokens of their flows stay valid: the members keep their ids. What the balancer knew of them
+    /// is all that is remembered.
     ///
     /// # Errors
     ///
@@ -28,7 +29,7 @@ impl Pool {
         );
         let lives = self.host.own().map(|life| life.incarnation).collect();
         let outstanding = self.host.outstanding();
-        let mut store = self.host.into_store();
+        let (mut store, legacy) = self.host.end(self.clock.now());
         forget(store.as_mut(), outstanding).await;
         let mut ours = Ours {
             lives,
@@ -48,6 +49,7 @@ impl Pool {
         let links = self.shape.links(&joined, &self.joiners);
         self.sockets.replace_links(links);
         self.host = Box::new(self.shape.host(self.clock, store, &joined));
+        self.host.inherit(self.clock.now(), legacy);
         self.rejoins += 1;
         let ms = self.clock.now().moment.since(began).as_millis();
         tracing::info!(members = self.own.len(), ms, "joined anew");

@@ -174,7 +174,7 @@ impl Host {
     }
 
     /// Hands what the links heard to the machines.
-    fn hear(&mut self, now: Now) {
+    pub(super) fn hear(&mut self, now: Now) {
         for hosted in &mut self.servers {
             for event in hosted.links.out.events.drain(..) {
                 match event {
