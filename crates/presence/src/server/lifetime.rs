@@ -41,6 +41,7 @@ impl Server {
         match result {
             Ok(Outcome::Activated(Some(found))) => {
                 self.take_in(now, slot, *found, out);
+                self.hear_waiting(now, slot, out);
                 self.advance(now, slot, out);
             }
             Ok(Outcome::Activated(None)) => self.disown(now, slot, out),

@@ -53,6 +53,13 @@ impl Play {
         }
     }
 
+    /// A server that asks phones which say nothing for a minute.
+    fn asking(member: u32, rows: Rows) -> Self {
+        let mut play = Self::new(member, rows);
+        play.server.config.ask_after = Duration::from_mins(1);
+        play
+    }
+
     /// Takes a request of Alice's; gives what is answered at once.
     fn ask(&mut self, text: &str) -> Vec<String> {
         let passage = Passage {
@@ -157,7 +164,10 @@ impl Rows {
         let (mut written, mut read) = (Vec::new(), Vec::new());
         for change in changes {
             match change {
-                Change::PutBinding(row) => self.bindings.push(row),
+                Change::PutBinding(row) => {
+                    self.bindings.retain(|held| held.key != row.key);
+                    self.bindings.push(row);
+                }
                 Change::RemoveBinding { key, tombstone } => {
                     self.bindings.retain(|row| row.key != key);
                     self.repeats.extend(tombstone.map(|(repeat, _)| repeat));
@@ -287,6 +297,34 @@ fn a_subscription_that_was_told_elsewhere_gets_its_last_notify() {
     other.pass(Duration::from_secs(2));
     let said = other.take().concat();
     assert!(said.contains("terminated;reason=timeout"), "{said}");
+}
+
+/// Whoever speaks is there, also while his server does not know yet that it is his.
+// C21
+#[test]
+fn a_request_that_activates_its_client_shows_a_hidden_phone() {
+    let mut play = Play::asking(2, Rows::default());
+    play.ask(&register(1, 3600));
+    for row in &mut play.rows.bindings {
+        row.is_silent = true;
+    }
+    for is_down in [false, true] {
+        let mut other = Play::asking(3, play.rows.clone());
+        other.is_down = is_down;
+        let mut said = other.ask(&fetch(1));
+        other.is_down = false;
+        other.pass(Duration::from_millis(300));
+        said.extend(other.take());
+        assert_eq!(said.len(), 2, "200 and NOTIFY: {said:?}");
+        let marks: Vec<_> = other
+            .rows
+            .bindings
+            .iter()
+            .map(|row| row.is_silent)
+            .collect();
+        assert_eq!(marks, [false], "{is_down}");
+        assert_eq!(other.server.counters().phones_asked, 0);
+    }
 }
 
 #[test]
