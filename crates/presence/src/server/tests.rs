@@ -27,6 +27,8 @@ struct Rows {
     repeats: Vec<Repeat>,
     bindings: Vec<presently_store::Binding>,
     subscriptions: Vec<(Subscription, Version)>,
+    /// How far the store's counter is beyond the epochs. Whatever is read, there are no documents.
+    counted: u64,
 }
 
 impl Play {
@@ -97,16 +99,20 @@ impl Play {
 
     fn complete(&mut self) {
         while !self.out.operations.is_empty() {
-            for (ticket, operation) in std::mem::take(&mut self.out.operations) {
-                let result = if self.is_down {
-                    Err(Refused::Unavailable)
-                } else {
-                    Ok(self.rows.take(operation))
-                };
-                let completion = Completion { ticket, result };
-                self.server
-                    .handle_completion(self.now, completion, &mut self.out);
-            }
+            self.complete_some();
+        }
+    }
+
+    fn complete_some(&mut self) {
+        for (ticket, operation) in std::mem::take(&mut self.out.operations) {
+            let result = if self.is_down {
+                Err(Refused::Unavailable)
+            } else {
+                Ok(self.rows.take(operation))
+            };
+            let completion = Completion { ticket, result };
+            self.server
+                .handle_completion(self.now, completion, &mut self.out);
         }
     }
 
@@ -155,7 +161,10 @@ impl Rows {
                 repeats: self.repeats.clone(),
             }))),
             Operation::Commit { changes, .. } => self.commit(changes),
-            Operation::Documents { .. } => Outcome::Documents(Vec::new()),
+            Operation::Documents { resources } => {
+                let nothing = |resource| Arc::new(Document::nothing(resource, 1 + self.counted));
+                Outcome::Documents(resources.into_iter().map(nothing).collect())
+            }
             _ => Outcome::Done,
         }
     }
@@ -191,12 +200,9 @@ impl Rows {
                     version: Version(1),
                     servers: Vec::new(),
                 }),
-                Change::ReadDocument(resource) => read.push(Arc::new(Document {
-                    resource,
-                    version: Version(0),
-                    content_type: "".into(),
-                    body: bytes::Bytes::new(),
-                })),
+                Change::ReadDocument(resource) => {
+                    read.push(Arc::new(Document::nothing(resource, 1 + self.counted)));
+                }
                 Change::RemoveSubscription { key, tombstone } => {
                     self.subscriptions.retain(|(row, _)| row.key() != key);
                     self.repeats.extend(tombstone.map(|(repeat, _)| repeat));
@@ -325,6 +331,32 @@ fn a_request_that_activates_its_client_shows_a_hidden_phone() {
         assert_eq!(marks, [false], "{is_down}");
         assert_eq!(other.server.counters().phones_asked, 0);
     }
+}
+
+/// A wake that the network kept until its document was gone.
+#[test]
+fn a_wake_for_what_is_gone_is_read_once() {
+    let mut play = Play::new(2, Rows::default());
+    play.ask(&fetch(1).replace("Expires: 0", "Expires: 600"));
+    let (row, _) = &play.rows.subscriptions[0];
+    let resource = row.resource.clone();
+    play.rows.counted = 9;
+    let mut hear = |version| {
+        let version = Version(version);
+        let resource = resource.clone();
+        let before = play.server.counters().documents_read;
+        play.server
+            .handle_wake(&Wake { resource, version }, &mut play.out);
+        // One that is not done with it asks again at once.
+        for _ in 0..3 {
+            play.complete_some();
+        }
+        assert!(play.out.operations.is_empty());
+        play.server.counters().documents_read - before
+    };
+    assert_eq!(hear(5), 1);
+    assert_eq!([hear(5), hear(6)], [0, 0]);
+    assert_eq!(play.take(), Vec::<String>::new(), "told already");
 }
 
 #[test]
