@@ -207,5 +207,5 @@ const MAX_FORGOTTEN: i64 = 2_000;
 /// Rows of each kind that a beat clears away: four beats a second keep up with 2,000 logoffs a
 /// second for each member.
 const MAX_PURGED: i64 = 500;
-/// Names of resources that a beat looks at, about 30 µs.
+/// Names of resources that a beat looks at: 0.4 ms in a store of 100,000, and 1.6 where all go.
 const MAX_WALKED: i64 = 50;
