@@ -123,7 +123,7 @@ impl Resource {
         self.is_reading
     }
 
-    /// Whether what is held is the newest up to `version` at least: before that nothing can be said.
+    /// Whether what is held is the newest up to `version` at least: before, nothing can be said.
     pub(crate) fn is_known_to(&self, version: Version) -> bool {
         self.known >= Some(version)
     }
