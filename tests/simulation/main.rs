@@ -7,6 +7,7 @@ mod durable;
 mod fan_out;
 mod first_path;
 mod flows;
+mod gone_for_good;
 mod laws;
 mod nlb;
 mod nothing_is_lost;

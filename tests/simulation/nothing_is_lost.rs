@@ -19,12 +19,20 @@ use super::seeds::{Run, assert_all};
 
 #[test]
 fn nothing_is_lost_by_any_single_fault() {
-    play(SEEDS, Count::One);
+    play(SEEDS, Count::One, Script::run);
 }
 
 #[test]
 fn nothing_is_lost_by_several_faults() {
-    play(SEEDS, Count::Several);
+    play(SEEDS, Count::Several, Script::run);
+}
+
+// R19
+#[test]
+fn nothing_is_lost_where_everybody_was_gone_once() {
+    let seeds = SEEDS / 3;
+    play(seeds, Count::One, Script::run_after_all_were_gone);
+    play(seeds, Count::Several, Script::run_after_all_were_gone);
 }
 
 /// Seeds that showed a fault that the first of the gate did not.
@@ -54,11 +62,11 @@ fn the_same_seed_gives_the_same_faults_and_the_same_run() {
 
 /// Plays the seeds, and says how many dialogs went on under another epoch, and how many watchers
 /// were told then what they knew already.
-fn play(seeds: u64, count: Count) {
+fn play(seeds: u64, count: Count, run: fn(&mut Script) -> Vec<String>) {
     let (taken_up, repeated) = (AtomicU64::new(0), AtomicU64::new(0));
     assert_all(seeds, |seed| {
         let mut script = Script::new(seed, count);
-        let broken = script.run();
+        let broken = run(&mut script);
         let ledger = script.ledger();
         taken_up.fetch_add(ledger.taken_up, Ordering::Relaxed);
         repeated.fetch_add(ledger.repeated, Ordering::Relaxed);

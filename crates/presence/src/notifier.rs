@@ -112,7 +112,7 @@ impl Notifier {
     ) -> SubscriptionSlot {
         let (floor, is_told) = match entrance {
             Entrance::Subscribed => (Version::default(), false),
-            Entrance::Found { version, told, .. } => (version, !row.owed && version.0 <= told),
+            Entrance::Found { floor, is_told, .. } => (floor, is_told),
         };
         let place = self.resource_of(&row.resource);
         self.generation = self.generation.wrapping_add(1);

@@ -58,7 +58,7 @@ pub trait EventPackage: Send + Sync {
     /// The document of a resource. The order of its publications in `state` must not matter.
     fn compose(&self, state: &ResourceState<'_>) -> Composed;
 
-    /// What a watcher is sent. `None` is a resource that nobody ever wrote (version 0).
+    /// What a watcher is sent. `None` is a resource that nobody ever wrote, or whose user is gone.
     fn render(&self, document: Option<&Document>, view: &View<'_>) -> Rendered;
 }
 

@@ -90,8 +90,7 @@ pub enum Operation {
         /// Until when a released row stays.
         release_at: WallTime,
     },
-    /// Reads documents, each with its present version. → [`Outcome::Documents`]; a resource nobody
-    /// ever wrote is left out.
+    /// Reads documents, each with its present version. → [`Outcome::Documents`].
     Documents {
         /// Which.
         resources: Vec<ResourceId>,
@@ -338,12 +337,12 @@ pub enum Outcome {
     Committed {
         /// One for each `WriteDocument`, in order.
         written: Vec<Written>,
-        /// One for each `ReadDocument`, in order; version 0 where nobody ever wrote it.
+        /// One for each `ReadDocument`, in order.
         read: Vec<Arc<Document>>,
         /// Whether the assignment was released.
         released: bool,
     },
-    /// See [`Operation::Documents`].
+    /// See [`Operation::Documents`]: one for each resource, in order.
     Documents(Vec<Arc<Document>>),
     /// Done, and nothing to tell.
     Done,
@@ -402,7 +401,7 @@ pub struct Activated {
     pub publications: Vec<Publication>,
     /// Its own documents.
     pub documents: Vec<Arc<Document>>,
-    /// What it watches, each with the present version of the resource (0 when never written).
+    /// What it watches, each with the present version of the resource (0 where there is none).
     pub subscriptions: Vec<(Subscription, Version)>,
     /// Tombstones: requests that removed something not long ago.
     pub repeats: Vec<Repeat>,

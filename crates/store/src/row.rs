@@ -101,17 +101,39 @@ pub struct Publication {
     pub repeat: Repeat,
 }
 
-/// The composed state of one resource. It outlives its publications.
+/// The composed state of one resource. It outlives its publications, and goes when its client is
+/// gone and nobody watches it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Document {
     /// Of what.
     pub resource: ResourceId,
-    /// How far it has come; 0 when nobody ever wrote it (and `body` is empty).
+    /// How far it has come. Where there is none, the store's counter as it was read: nothing that
+    /// there was before is above it, and whatever will be written is.
     pub version: Version,
     /// The body's media type.
     pub content_type: Arc<str>,
     /// The composed body.
     pub body: Bytes,
+}
+
+impl Document {
+    /// What is read where there is none, when the store's counter stands at `counter`: nobody ever
+    /// wrote it, or it is gone.
+    #[must_use]
+    pub fn nothing(resource: ResourceId, counter: u64) -> Self {
+        Self {
+            resource,
+            version: Version(counter),
+            content_type: "".into(),
+            body: Bytes::new(),
+        }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.content_type.is_empty()
+    }
 }
 
 /// A dialog as its notifier knows it (RFC 3261 §12).

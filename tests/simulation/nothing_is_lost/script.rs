@@ -57,6 +57,39 @@ impl Script {
     /// Plays to the end; what of the laws did not hold.
     pub(super) fn run(&mut self) -> Vec<String> {
         self.begin();
+        self.play_out()
+    }
+
+    /// The same where everybody was there before and gone for so long that nothing of anybody is
+    /// left, and comes back one by one, watched or not, while things go wrong.
+    pub(super) fn run_after_all_were_gone(&mut self) -> Vec<String> {
+        self.begin();
+        for place in 0..self.users.len() {
+            let watches = self.world.phones[place].watches.keys().copied();
+            let watches: Vec<_> = watches.collect();
+            self.with(place, |phone, now| {
+                watches
+                    .into_iter()
+                    .for_each(|id| phone.unsubscribe(now, id));
+                phone.unpublish(now);
+                phone.unregister(now);
+            });
+            self.pause();
+        }
+        self.world.run_for(FORGOTTEN);
+        let left = self
+            .users
+            .iter()
+            .filter(|user| self.world.show(user).is_some());
+        let left = left.map(|user| format!("something of {user} is left"));
+        let left: Vec<_> = left.collect();
+        for place in 0..self.users.len() {
+            self.watch(place);
+        }
+        [left, self.play_out()].concat()
+    }
+
+    fn play_out(&mut self) -> Vec<String> {
         self.world.follow(&self.plan);
         let end = self.world.now().moment.after(self.plan.end());
         while self.world.now().moment < end {
@@ -252,6 +285,8 @@ pub(crate) const SHAPES: [&[&[Role]]; 5] = [
 ];
 const BEGIN_WITHIN: Duration = Duration::from_secs(10);
 const PAUSE_MAX_MILLIS: u64 = 1_000;
+/// A client's last requests are remembered for 64·T1, and a beat takes the rest.
+const FORGOTTEN: Duration = Duration::from_secs(36);
 /// A store that is gone for no longer loses no phone.
 const STORE_GONE: Duration = Duration::from_secs(15);
 /// Until when everybody shows the last state once nothing is wrong any more: a start's wait, a slow

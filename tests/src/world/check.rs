@@ -162,8 +162,8 @@ impl World {
         let Outcome::Documents(documents) = self.ask(Operation::Documents { resources }) else {
             return false;
         };
-        let document = documents.first().map(|document| document.body.clone());
-        let expected = document.unwrap_or_else(|| nobody(resource));
+        let written = documents.iter().find(|document| !document.is_nothing());
+        let expected = written.map_or_else(|| nobody(resource), |written| written.body.clone());
         let phone = &self.phones[place];
         let last = phone.notified().filter(|notified| notified.id == id).last();
         last.is_some_and(|last| last.body == expected)

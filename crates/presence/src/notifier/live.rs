@@ -34,7 +34,7 @@ pub(crate) struct Live {
     /// The version last sent.
     pub(super) sent: Version,
     /// What another server may have sent before: nothing older goes out (law 4).
-    pub(super) floor: Version,
+    pub(crate) floor: Version,
     /// A NOTIFY is due whatever the version: a SUBSCRIBE was answered, or one went unanswered.
     pub(super) is_forced: bool,
     /// Its flow is gone: nothing is sent before there is another.
@@ -65,12 +65,12 @@ pub(crate) struct Live {
 pub(crate) enum Entrance {
     /// Its SUBSCRIBE was answered: it is due a NOTIFY.
     Subscribed,
-    /// Found in the store by an activation: due one unless it was told this version.
+    /// Found in the store by an activation: due one unless it was told what there is.
     Found {
-        /// The present version of its resource.
-        version: Version,
-        /// The counter up to which it was told, if it is not owed anything.
-        told: u64,
+        /// The present version of its resource: nothing older goes out.
+        floor: Version,
+        /// Whether it was told that.
+        is_told: bool,
         /// The round in which the activation began.
         round: Round,
     },
@@ -173,8 +173,7 @@ impl Live {
             && !self.is_frozen
             && self.ending != Some(Ending::Gone)
             && self.n + 1 < NUMBERS_PER_BASE
-            && resource.is_known()
-            && resource.version() >= self.floor
+            && resource.is_known_to(self.floor)
             && self.is_due(resource)
     }
 

@@ -15,9 +15,10 @@ use crate::package::{EventPackage, Rendered, View};
 pub(crate) struct Resource {
     pub(crate) id: ResourceId,
     pub(crate) watchers: Vec<SubscriptionSlot>,
-    /// `None` while it is unknown, and when nobody ever wrote it.
+    /// `None` while it is unknown, and where there was none from the first.
     document: Option<Arc<Document>>,
-    is_known: bool,
+    /// Up to which version what is held is known to be the newest; `None` while nothing is.
+    known: Option<Version>,
     /// The highest version heard of.
     heard: Version,
     is_reading: bool,
@@ -51,7 +52,7 @@ impl Resource {
             id,
             watchers: Vec::new(),
             document: None,
-            is_known: false,
+            known: None,
             heard: Version::default(),
             is_reading: false,
             heard_in: (None, None),
@@ -64,8 +65,7 @@ impl Resource {
     pub(crate) fn hear(&mut self, version: Version, settling: &mut Settling) -> bool {
         let is_news = version > self.heard;
         self.heard = self.heard.max(version);
-        let is_behind = !self.is_known || self.version() < self.heard;
-        let begins = is_behind && !self.is_reading;
+        let begins = self.is_behind() && !self.is_reading;
         if begins {
             self.heard_in.0.get_or_insert_with(|| settling.begin());
         } else if self.is_reading && is_news {
@@ -75,15 +75,19 @@ impl Resource {
         begins
     }
 
-    /// Takes a document in; an older one than the held changes nothing (law 4).
+    /// Takes a document in; an older one than the held changes nothing (law 4). That there is none
+    /// is as old as the store's counter was: whatever was heard of up to that is gone.
     pub(crate) fn learn(&mut self, document: &Arc<Document>) -> Reading {
-        if !self.is_known || document.version > self.version() {
-            self.is_known = true;
-            self.document = (document.version > Version::default()).then(|| document.clone());
+        if self.known < Some(document.version) {
+            self.known = Some(document.version);
             self.heard = self.heard.max(document.version);
-            self.views.clear();
+            // Nothing in the place of nothing is no news to anybody.
+            if !document.is_nothing() || self.document().is_some() {
+                self.document = Some(document.clone());
+                self.views.clear();
+            }
         }
-        if self.version() < self.heard {
+        if self.is_behind() {
             self.is_reading = true;
             return Reading::Again;
         }
@@ -115,16 +119,16 @@ impl Resource {
 
     /// The read came to nothing; `true` when it must be tried again.
     pub(crate) fn unread(&mut self) -> bool {
-        self.is_reading = !self.is_known || self.version() < self.heard;
+        self.is_reading = self.is_behind();
         self.is_reading
     }
 
-    /// Whether anything can be said of it yet.
-    pub(crate) fn is_known(&self) -> bool {
-        self.is_known
+    /// Whether what is held is the newest up to `version` at least: before, nothing can be said.
+    pub(crate) fn is_known_to(&self, version: Version) -> bool {
+        self.known >= Some(version)
     }
 
-    /// The version of the held document.
+    /// The version of the held document; 0 where there was none from the first.
     pub(crate) fn version(&self) -> Version {
         self.document
             .as_ref()
@@ -136,7 +140,7 @@ impl Resource {
         if let Some((_, pinned)) = self.views.iter().find(|(held, _)| held == accept) {
             return pinned.clone();
         }
-        let document = self.document.as_deref();
+        let document = self.document();
         let view = View {
             resource: &self.id,
             accept,
@@ -165,6 +169,16 @@ impl Resource {
         self.views.reserve_exact(1);
         self.views.push((accept.clone(), pinned.clone()));
         pinned
+    }
+
+    fn document(&self) -> Option<&Document> {
+        let held = self.document.as_deref();
+        held.filter(|document| !document.is_nothing())
+    }
+
+    /// Whether more was heard of than is known.
+    fn is_behind(&self) -> bool {
+        self.known < Some(self.heard)
     }
 
     /// Lets go of what was rendered for one watcher alone: its NOTIFY holds it until the answer.

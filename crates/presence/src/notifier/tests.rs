@@ -150,6 +150,33 @@ fn resource() -> ResourceId {
     }
 }
 
+/// What a last NOTIFY still held is older than that there is nothing.
+// R19
+#[test]
+fn a_held_document_gives_way_to_a_later_nothing_and_not_to_an_earlier() {
+    let mut play = Play::new();
+    let slot = play.subscribed();
+    let held = |play: &Play| {
+        let live = play.notifier.get(slot).unwrap();
+        play.notifier.resources[live.resource_key()].version()
+    };
+    let nothing = |play: &mut Play, counter| {
+        let nothing = Arc::new(Document::nothing(resource(), counter));
+        play.with(|notifier, bench| notifier.learn(&nothing, bench))
+    };
+    play.learn(7);
+    assert_eq!(nothing(&mut play, 6), Reading::Done);
+    assert_eq!(held(&play), Version(7));
+    assert_eq!(nothing(&mut play, 8), Reading::Done);
+    assert_eq!(nothing(&mut play, 9), Reading::Done);
+    assert_eq!(held(&play), Version(8), "nothing for nothing is no news");
+    assert!(!play.notifier.hear(&resource(), Version(9)));
+    assert!(play.notifier.hear(&resource(), Version(10)));
+    assert_eq!(nothing(&mut play, 9), Reading::Again, "read too early");
+    play.learn(10);
+    assert_eq!(held(&play), Version(10));
+}
+
 fn document(version: u64) -> Document {
     let body = format!(
         "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:alice@example.test\">\

@@ -66,7 +66,7 @@ impl EventPackage for Presence {
     /// The document as it is stored. One that nobody wrote is composed from nothing, so the first
     /// NOTIFY about an unknown user and a later one about a user who left are the same bytes.
     fn render(&self, document: Option<&Document>, view: &View<'_>) -> Rendered {
-        let body = match document.filter(|document| document.version.0 > 0) {
+        let body = match document {
             Some(document) => document.body.clone(),
             None => pidf::compose(&view.resource.aor, &[], false).0,
         };

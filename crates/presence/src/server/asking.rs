@@ -83,6 +83,17 @@ impl Server {
         }
     }
 
+    /// Requests wait for an actor that was just brought to memory. When they came its flows were
+    /// not known here, or not as those of a client who is hidden.
+    pub(super) fn hear_waiting(&mut self, now: Now, slot: usize, out: &mut Outputs) {
+        let actor = self.actors.get(slot);
+        let waiting = actor.into_iter().flat_map(|actor| &actor.queue);
+        let flows: Vec<_> = waiting.filter_map(|held| held.passage.flow).collect();
+        for flow in flows {
+            self.hear_flow(now, &flow, out);
+        }
+    }
+
     pub(super) fn on_asking_timer(&mut self, now: Now, place: usize, out: &mut Outputs) {
         let is_mute = self.is_mute(now.moment);
         let Some(known) = self.asking.get_mut(place) else {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use presently_pool::{Epoch, ResourceId, Version, Wake};
+use presently_pool::{Epoch, ResourceId, Wake};
 use presently_sip::{Date, Name, Now, WallTime};
 use presently_store::{Answer, Binding, Document, Outcome, Refused, Written};
 
@@ -175,15 +175,15 @@ impl Server {
         });
     }
 
-    /// Reads the document of a last NOTIFY where nobody had to know it before: what an activation
-    /// finds told is read when it changes.
+    /// Reads the document of a last NOTIFY where nobody had to know it before, or not as it was at
+    /// the activation: what that finds told is read when it changes.
     fn read_for(&mut self, place: crate::notifier::SubscriptionSlot, out: &mut Outputs) {
-        let live = self.notifier.get(place);
-        let resource = live
-            .and_then(|live| self.notifier.resource_id(live))
-            .cloned();
-        if let Some(resource) = resource {
-            self.hear(&resource, Version::default(), out);
+        let Some(live) = self.notifier.get(place) else {
+            return;
+        };
+        let floor = live.floor;
+        if let Some(resource) = self.notifier.resource_id(live).cloned() {
+            self.hear(&resource, floor, out);
         }
     }
 
@@ -276,17 +276,16 @@ impl Server {
         result: Result<Outcome, Refused>,
         out: &mut Outputs,
     ) {
-        match result {
-            Ok(Outcome::Documents(documents)) => {
-                self.counters.documents_read += 1;
-                let document = documents
-                    .first()
-                    .cloned()
-                    .unwrap_or_else(|| never_written(resource));
-                self.learn(now, &document, out);
-            }
-            Ok(_) | Err(_) => self.read_later(now, resource),
-        }
+        let document = match result {
+            Ok(Outcome::Documents(documents)) => documents.into_iter().next(),
+            Ok(_) | Err(_) => None,
+        };
+        let Some(document) = document else {
+            self.read_later(now, resource);
+            return;
+        };
+        self.counters.documents_read += 1;
+        self.learn(now, &document, out);
     }
 
     /// Answers 200 to the request of a plan that is done.
@@ -436,15 +435,6 @@ fn frozen(plan: &Plan) -> Vec<SubscriptionSlot> {
         Some(Fate::Started) | None => None,
     };
     fate.into_iter().chain(plan.over.iter().copied()).collect()
-}
-
-fn never_written(resource: &ResourceId) -> Arc<Document> {
-    Arc::new(Document {
-        resource: resource.clone(),
-        version: presently_pool::Version::default(),
-        content_type: "".into(),
-        body: bytes::Bytes::new(),
-    })
 }
 
 const ALMOST_A_SECOND: Duration = Duration::from_micros(999_999);

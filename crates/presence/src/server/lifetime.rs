@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use presently_pool::{Epoch, Kind};
+use presently_pool::{Epoch, Kind, Version};
 use presently_sip::transaction::TRANSACTION;
 use presently_sip::{Moment, Now, WallTime};
 use presently_store::{Activated, Change, Operation, Outcome, Refused};
@@ -41,6 +41,7 @@ impl Server {
         match result {
             Ok(Outcome::Activated(Some(found))) => {
                 self.take_in(now, slot, *found, out);
+                self.hear_waiting(now, slot, out);
                 self.advance(now, slot, out);
             }
             Ok(Outcome::Activated(None)) => self.disown(now, slot, out),
@@ -90,11 +91,14 @@ impl Server {
             row.expires_at = row.expires_at.clamp(grace, latest);
             let resource = row.resource.clone();
             let owner = (Some(slot), found.activation);
-            let told = found.told;
-            let is_told = !row.owed && version.0 <= told;
+            let is_told = !row.owed && version.0 <= found.told;
+            // Where there is no document, that is as new as the activation.
+            let is_nothing = version == Version::default();
+            let floor = if is_nothing { found.epoch.0 } else { version.0 };
+            let floor = Version(floor);
             let entrance = Entrance::Found {
-                version,
-                told,
+                floor,
+                is_told,
                 round,
             };
             let subscription = self.with_bench(now, out, |notifier, bench| {
@@ -106,8 +110,8 @@ impl Server {
             self.counters.subscriptions_resumed += 1;
             self.counters.subscriptions_told_again += u64::from(!is_told);
             let heard = self.early.heard(&resource);
-            if !is_told || heard > version {
-                self.hear(&resource, version.max(heard), out);
+            if !is_told || heard > floor {
+                self.hear(&resource, floor.max(heard), out);
             }
         }
         if let Some(round) = absent {

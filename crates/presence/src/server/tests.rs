@@ -29,6 +29,8 @@ struct Rows {
     repeats: Vec<Repeat>,
     bindings: Vec<presently_store::Binding>,
     subscriptions: Vec<(Subscription, Version)>,
+    /// How far the store's counter is beyond the epochs. Whatever is read, there are no documents.
+    counted: u64,
 }
 
 impl Play {
@@ -54,6 +56,13 @@ impl Play {
             is_down: false,
             source: [192, 0, 2, 1],
         }
+    }
+
+    /// A server that asks phones which say nothing for a minute.
+    fn asking(member: u32, rows: Rows) -> Self {
+        let mut play = Self::new(member, rows);
+        play.server.config.ask_after = Duration::from_mins(1);
+        play
     }
 
     /// Takes a request of Alice's; gives what is answered at once.
@@ -98,16 +107,20 @@ impl Play {
 
     fn complete(&mut self) {
         while !self.out.operations.is_empty() {
-            for (ticket, operation) in std::mem::take(&mut self.out.operations) {
-                let result = if self.is_down {
-                    Err(Refused::Unavailable)
-                } else {
-                    Ok(self.rows.take(operation))
-                };
-                let completion = Completion { ticket, result };
-                self.server
-                    .handle_completion(self.now, completion, &mut self.out);
-            }
+            self.complete_some();
+        }
+    }
+
+    fn complete_some(&mut self) {
+        for (ticket, operation) in std::mem::take(&mut self.out.operations) {
+            let result = if self.is_down {
+                Err(Refused::Unavailable)
+            } else {
+                Ok(self.rows.take(operation))
+            };
+            let completion = Completion { ticket, result };
+            self.server
+                .handle_completion(self.now, completion, &mut self.out);
         }
     }
 
@@ -156,7 +169,10 @@ impl Rows {
                 repeats: self.repeats.clone(),
             }))),
             Operation::Commit { changes, .. } => self.commit(changes),
-            Operation::Documents { .. } => Outcome::Documents(Vec::new()),
+            Operation::Documents { resources } => {
+                let nothing = |resource| Arc::new(Document::nothing(resource, 1 + self.counted));
+                Outcome::Documents(resources.into_iter().map(nothing).collect())
+            }
             _ => Outcome::Done,
         }
     }
@@ -165,7 +181,10 @@ impl Rows {
         let (mut written, mut read) = (Vec::new(), Vec::new());
         for change in changes {
             match change {
-                Change::PutBinding(row) => self.bindings.push(row),
+                Change::PutBinding(row) => {
+                    self.bindings.retain(|held| held.key != row.key);
+                    self.bindings.push(row);
+                }
                 Change::RemoveBinding { key, tombstone } => {
                     self.bindings.retain(|row| row.key != key);
                     self.repeats.extend(tombstone.map(|(repeat, _)| repeat));
@@ -189,12 +208,9 @@ impl Rows {
                     version: Version(1),
                     servers: Vec::new(),
                 }),
-                Change::ReadDocument(resource) => read.push(Arc::new(Document {
-                    resource,
-                    version: Version(0),
-                    content_type: "".into(),
-                    body: bytes::Bytes::new(),
-                })),
+                Change::ReadDocument(resource) => {
+                    read.push(Arc::new(Document::nothing(resource, 1 + self.counted)));
+                }
                 Change::RemoveSubscription { key, tombstone } => {
                     self.subscriptions.retain(|(row, _)| row.key() != key);
                     self.repeats.extend(tombstone.map(|(repeat, _)| repeat));
@@ -349,6 +365,60 @@ fn a_subscription_that_was_told_elsewhere_gets_its_last_notify() {
     other.pass(Duration::from_secs(2));
     let said = other.take().concat();
     assert!(said.contains("terminated;reason=timeout"), "{said}");
+}
+
+/// Whoever speaks is there, also while his server does not know yet that it is his.
+// C21
+#[test]
+fn a_request_that_activates_its_client_shows_a_hidden_phone() {
+    let mut play = Play::asking(2, Rows::default());
+    play.ask(&register(1, 3600));
+    for row in &mut play.rows.bindings {
+        row.is_silent = true;
+    }
+    for is_down in [false, true] {
+        let mut other = Play::asking(3, play.rows.clone());
+        other.is_down = is_down;
+        let mut said = other.ask(&fetch(1));
+        other.is_down = false;
+        other.pass(Duration::from_millis(300));
+        said.extend(other.take());
+        assert_eq!(said.len(), 2, "200 and NOTIFY: {said:?}");
+        let marks: Vec<_> = other
+            .rows
+            .bindings
+            .iter()
+            .map(|row| row.is_silent)
+            .collect();
+        assert_eq!(marks, [false], "{is_down}");
+        assert_eq!(other.server.counters().phones_asked, 0);
+    }
+}
+
+/// A wake that the network kept until its document was gone.
+#[test]
+fn a_wake_for_what_is_gone_is_read_once() {
+    let mut play = Play::new(2, Rows::default());
+    play.ask(&fetch(1).replace("Expires: 0", "Expires: 600"));
+    let (row, _) = &play.rows.subscriptions[0];
+    let resource = row.resource.clone();
+    play.rows.counted = 9;
+    let mut hear = |version| {
+        let version = Version(version);
+        let resource = resource.clone();
+        let before = play.server.counters().documents_read;
+        play.server
+            .handle_wake(&Wake { resource, version }, &mut play.out);
+        // One that is not done with it asks again at once.
+        for _ in 0..3 {
+            play.complete_some();
+        }
+        assert!(play.out.operations.is_empty());
+        play.server.counters().documents_read - before
+    };
+    assert_eq!(hear(5), 1);
+    assert_eq!([hear(5), hear(6)], [0, 0]);
+    assert_eq!(play.take(), Vec::<String>::new(), "told already");
 }
 
 #[test]

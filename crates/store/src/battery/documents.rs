@@ -1,5 +1,7 @@
 //! Documents: versions, watchers' servers, sweeps, and the one snapshot of an activation.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use presently_pool::{MemberId, PackageName, ResourceId, Version};
 
@@ -8,14 +10,14 @@ use super::values::{
     aor, at, bind, binding, mark, presence, publication, publish, subscribe, subscription, tag,
     unbind, unpublish, unsubscribe, write,
 };
-use crate::{Change, Operation, Outcome, Store};
+use crate::{Change, Document, Operation, Outcome, Store};
 
 /// All claims of this file.
 pub(super) fn run(open: &dyn Fn() -> Box<dyn Store>) {
     versions_never_restart(open());
     a_write_finds_each_server_with_watchers_once(open());
     a_moved_watcher_is_found_at_its_new_server(open());
-    what_nobody_wrote_has_version_0(open());
+    nothing_is_as_old_as_the_counter(open());
     a_read_comes_after_all_writes_of_its_commit(open());
     a_read_in_a_batch_sees_the_writes_before_it(open());
     a_sweep_finds_what_a_lost_wake_said(open());
@@ -25,6 +27,7 @@ pub(super) fn run(open: &dyn Fn() -> Box<dyn Store>) {
     a_mark_of_silence_stands_until_it_is_taken_away(open());
     people_see_a_client_and_its_watchers(open());
     names_that_nothing_refers_to_go(open());
+    a_document_goes_with_the_last_who_could_ask_for_it(open());
 }
 
 // R19
@@ -101,17 +104,18 @@ fn servers_of(pool: &mut Pool, actor: super::pool::Actor) -> Vec<MemberId> {
     servers
 }
 
-fn what_nobody_wrote_has_version_0(store: Box<dyn Store>) {
+fn nothing_is_as_old_as_the_counter(store: Box<dyn Store>) {
     let (mut pool, [a]) = Pool::with(store, ["a"]);
     let bob = pool.log_on(&[a], "bob");
     let read = Change::ReadDocument(presence("alice"));
     let committed = pool.commit(bob, vec![subscribe("alice", "1"), read.clone()]);
-    let document = committed.read.first().expect("one read");
+    let counter = pool.status().counter;
+    let nothing = |user| Arc::new(Document::nothing(presence(user), counter));
+    assert_eq!(committed.read, [nothing("alice")]);
     assert_eq!(
-        (document.version, &document.resource),
-        (Version(0), &presence("alice"))
+        pool.documents(vec![presence("alice"), presence("nobody")]),
+        [nothing("alice"), nothing("nobody")]
     );
-    assert!(document.body.is_empty());
     let state = pool.activate(a, aor("bob")).expect("assigned");
     let versions: Vec<_> = state
         .subscriptions
@@ -119,10 +123,6 @@ fn what_nobody_wrote_has_version_0(store: Box<dyn Store>) {
         .map(|(_, version)| *version)
         .collect();
     assert_eq!(versions, [Version(0)]);
-    assert!(
-        pool.documents(vec![presence("alice"), presence("nobody")])
-            .is_empty()
-    );
     assert!(pool.sweep(a, 0).changed.is_empty());
 }
 
@@ -380,4 +380,44 @@ fn names_that_nothing_refers_to_go(store: Box<dyn Store>) {
         state.documents.first().map(|document| document.version),
         Some(version)
     );
+}
+
+/// Whatever was heard of it is then no newer than that there is none, and whatever comes is newer.
+// R19
+fn a_document_goes_with_the_last_who_could_ask_for_it(store: Box<dyn Store>) {
+    let (mut pool, [a]) = Pool::with(store, ["a"]);
+    let comes_and_goes = |pool: &mut Pool, user: &str| {
+        let actor = pool.log_on(&[a], user);
+        pool.commit(actor, vec![publish(user, "t1")]);
+        let version = pool.write(actor, user, "closed");
+        assert!(pool.commit(actor, vec![unpublish(user, "t1")]).released);
+        version
+    };
+    let bob = pool.log_on(&[a], "bob");
+    pool.commit(bob, vec![bind("a"), subscribe("watched", "1")]);
+    pool.write(bob, "bob", "his");
+    let users = ["bob", "watched", "gone"];
+    let watched = comes_and_goes(&mut pool, "watched");
+    let gone = comes_and_goes(&mut pool, "gone");
+    let left = |pool: &mut Pool, secs: u64| {
+        let beat = Operation::Beat {
+            by: a,
+            settled: None,
+            now: at(secs),
+        };
+        assert!(pool.ask(beat).is_ok());
+        let found = pool.documents(users.map(presence).to_vec()).into_iter();
+        let left = found.map(|document| !document.is_nothing());
+        left.collect::<Vec<_>>()
+    };
+    assert_eq!(left(&mut pool, 31), [true; 3], "his repeats are known");
+    assert_eq!(left(&mut pool, 33), [true, true, false]);
+    pool.commit(bob, vec![unsubscribe("watched", "1")]);
+    assert_eq!(left(&mut pool, 34), [true, false, false]);
+    let found = pool.documents(vec![presence("watched"), presence("gone")]);
+    for (nothing, last) in found.iter().zip([watched, gone]) {
+        assert!(nothing.version >= last, "{nothing:?} {last:?}");
+        let user = nothing.resource.aor.user();
+        assert!(comes_and_goes(&mut pool, user) > nothing.version);
+    }
 }

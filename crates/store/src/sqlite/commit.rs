@@ -1,5 +1,7 @@
 //! One write of one client's actor.
 
+use std::sync::Arc;
+
 use presently_pool::{ClientId, MemberId, Membership, ResourceId, Version};
 use presently_sip::{EntityTag, WallTime};
 use rusqlite::{Connection, params};
@@ -43,7 +45,7 @@ pub(super) fn commit(batch: &mut Batch<'_>, operation: &Operation) -> Result<Out
             changing.apply(change)?;
         }
     }
-    let read = changing.read_documents(changes)?;
+    let read = changing.read_documents(changes, batch.counter())?;
     let may_be_empty = changes.is_empty() || changes.iter().any(removes);
     let released = may_be_empty && client::release(batch, *client, by.member, *release_at)?;
     Ok(Outcome::Committed {
@@ -329,7 +331,8 @@ impl<'a> Changing<'a> {
     fn read_documents(
         &mut self,
         changes: &'a [Change],
-    ) -> rusqlite::Result<Vec<std::sync::Arc<Document>>> {
+        counter: u64,
+    ) -> rusqlite::Result<Vec<Arc<Document>>> {
         let mut documents = Vec::new();
         for change in changes {
             let Change::ReadDocument(resource) = change else {
@@ -343,7 +346,8 @@ impl<'a> Changing<'a> {
                 Some(row) => read::document(self.connection, row)?,
                 None => None,
             };
-            documents.push(document.unwrap_or_else(|| nothing(resource)));
+            let nothing = || Arc::new(Document::nothing(resource.clone(), counter));
+            documents.push(document.unwrap_or_else(nothing));
         }
         Ok(documents)
     }
@@ -398,14 +402,4 @@ impl<'a> Changing<'a> {
         self.connection.prepare_cached(sql)?.execute(params)?;
         Ok(())
     }
-}
-
-/// The document of a resource that nobody ever wrote.
-fn nothing(resource: &ResourceId) -> std::sync::Arc<Document> {
-    std::sync::Arc::new(Document {
-        resource: resource.clone(),
-        version: Version(0),
-        content_type: "".into(),
-        body: bytes::Bytes::new(),
-    })
 }

@@ -164,8 +164,9 @@ fn purge(connection: &Connection, now: WallTime) -> rusqlite::Result<()> {
     purge_resources(connection)
 }
 
-/// Walks on through the names of resources and drops those that nothing refers to any more.
-/// Subscribers make such names as they like, so they must not stay.
+/// Walks on through the names of resources and drops those that nothing refers to any more, and
+/// before them the documents of clients that are gone where nobody watches them. Subscribers make
+/// names, and phones that come once documents, so they must not stay.
 fn purge_resources(connection: &Connection) -> rusqlite::Result<()> {
     let next = connection
         .prepare_cached("SELECT walked FROM counter")?
@@ -174,6 +175,16 @@ fn purge_resources(connection: &Connection) -> rusqlite::Result<()> {
         .prepare_cached("SELECT id FROM resources WHERE id > ?1 ORDER BY id LIMIT 1 OFFSET ?2")?
         .query_row([next, MAX_WALKED], |row| Cells::new(row).take::<i64>())
         .optional()?;
+    let end = end.unwrap_or(i64::MAX);
+    connection
+        .prepare_cached(
+            "DELETE FROM documents WHERE resource > ?1 AND resource <= ?2
+                AND NOT EXISTS (SELECT 1 FROM resources r JOIN clients c ON c.aor = r.aor
+                    WHERE r.id = documents.resource)
+                AND NOT EXISTS (SELECT 1 FROM subscriptions s
+                    WHERE s.resource = documents.resource)",
+        )?
+        .execute([next, end])?;
     connection
         .prepare_cached(
             "DELETE FROM resources WHERE id > ?1 AND id <= ?2
@@ -182,10 +193,11 @@ fn purge_resources(connection: &Connection) -> rusqlite::Result<()> {
                 AND NOT EXISTS (SELECT 1 FROM clients c JOIN publications p ON p.client = c.id
                     WHERE c.aor = resources.aor AND p.resource = resources.id)",
         )?
-        .execute([next, end.unwrap_or(i64::MAX)])?;
+        .execute([next, end])?;
+    let walked = if end == i64::MAX { 0 } else { end };
     connection
         .prepare_cached("UPDATE counter SET walked = ?1 WHERE walked <> ?1")?
-        .execute([end.unwrap_or(0)])?;
+        .execute([walked])?;
     Ok(())
 }
 
@@ -195,5 +207,5 @@ const MAX_FORGOTTEN: i64 = 2_000;
 /// Rows of each kind that a beat clears away: four beats a second keep up with 2,000 logoffs a
 /// second for each member.
 const MAX_PURGED: i64 = 500;
-/// Names of resources that a beat looks at, about 30 µs.
+/// Names of resources that a beat looks at: 0.4 ms in a store of 100,000, and 1.6 where all go.
 const MAX_WALKED: i64 = 50;

@@ -148,7 +148,11 @@ fn documents(
     let mut found = Vec::with_capacity(resources.len());
     for resource in resources {
         let key = (resource.aor.as_str(), resource.package.as_str());
-        found.extend(statement.query_row(key, rows::document).optional()?);
+        let document = statement.query_row(key, rows::document).optional()?;
+        found.push(match document {
+            Some(document) => document,
+            None => Arc::new(Document::nothing(resource.clone(), counter(connection)?)),
+        });
     }
     Ok(found)
 }

@@ -40,14 +40,6 @@ fn an_unknown_user_looks_like_one_who_left() {
         (content_type.as_str(), &body),
         (&*left.content_type, &left.body)
     );
-
-    let never_written = Document {
-        resource: resource.clone(),
-        version: Version(0),
-        content_type: Arc::from(""),
-        body: Bytes::new(),
-    };
-    assert_eq!(rendered(Some(&never_written), ""), (content_type, body));
 }
 
 #[test]
