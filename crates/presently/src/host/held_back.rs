@@ -86,8 +86,8 @@ impl HeldBack {
 }
 
 impl Host {
-    /// Takes out of the turn that began at `now` and is to be sent at `late` what servers said whose
-    /// time was over in between.
+    /// Takes out of the turn that began at `now` and is to be sent at `late` what servers said
+    /// whose time was over in between.
     ///
     /// What there is no room for is lost, as a datagram may be: the phone's repeat gets its answer
     /// again, and a NOTIFY without an answer is sent again.
