@@ -210,6 +210,43 @@ fn a_gone_reader_ends_a_question_quietly_and_no_pool() {
     serving.wait().unwrap();
 }
 
+/// What is said beside the output is worth less than what is done; the two say here that they have
+/// met.
+#[test]
+fn a_gone_reader_of_standard_error_changes_no_end_and_ends_no_pool() {
+    let place = Place::new();
+    let store = place.store();
+    let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = free.local_addr().unwrap().to_string();
+    drop(free);
+    let listen = format!("udp:{at}");
+    let serving = [("balancer", &["--listen", &listen][..]), ("server", &[])];
+    let mut serving = serving.map(|(role, more)| {
+        let serve = ["serve", "--role", role, "--name", role, "--store", &store];
+        let log = ["--log-level", "info"];
+        let mut process = presently([&serve[..], &log, more].concat());
+        process.stdout(Stdio::null()).stderr(gone());
+        process.spawn().unwrap()
+    });
+    let watch = ["watch", "sip:alice@example.com", "--once", "--pool", &at];
+    until("an answer through both", BOUND, || {
+        run(watch).status.success().then_some(())
+    });
+    let none = format!("sqlite:{}", place.path("none.db").display());
+    for (args, code) in [
+        (vec!["status", "--store", &none], 1),
+        (vec!["serve", "--server", "3"], 2),
+    ] {
+        let ended = presently(&args).stderr(gone()).output().unwrap();
+        assert_eq!(ended.status.code(), Some(code), "{args:?}");
+    }
+    for process in &mut serving {
+        assert!(process.try_wait().unwrap().is_none(), "it ended");
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+}
+
 /// A pipe that nobody reads.
 fn gone() -> Stdio {
     let (reader, writer) = pipe().unwrap();

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use presently_pool::{ClientId, Epoch, MemberId, PackageName, ResourceId};
 use presently_sip::{Aor, TimerId, WallTime};
-use presently_store::{Answer, Binding, Document, Publication, Repeat, RequestKey};
+use presently_store::{Answer, Binding, Document, Publication, REPEATS_MAX, Repeat, RequestKey};
 
 use crate::held::Held;
 use crate::notifier::{Round, SubscriptionSlot};
@@ -167,7 +167,3 @@ impl Actor {
         bindings.chain(publications).min()
     }
 }
-
-/// Removals that one client can do within the repeat window and still have repeated from memory;
-/// past it only the transaction's own answer is left.
-const REPEATS_MAX: usize = 64;

@@ -1,5 +1,7 @@
 //! The admin port: metrics, health and traces over HTTP.
 
+pub(crate) mod port;
+
 use std::io;
 use std::net::SocketAddr;
 
@@ -53,7 +55,7 @@ pub async fn serve_admin(admin: Admin, control: Control) -> io::Result<()> {
         .route("/readyz", get(readiness))
         .with_state(control.clone())
         .merge(trace::router(control, admin.local_address().ok()));
-    axum::serve(admin.listener, router).await
+    match port::serve(admin.listener, router).await {}
 }
 
 async fn metrics(State(control): State<Control>) -> (StatusCode, String) {

@@ -13,6 +13,7 @@
 
 mod beat;
 mod flows;
+mod held_back;
 mod legacy;
 mod moved;
 mod outside;
@@ -32,6 +33,7 @@ use presently_sip::{Framing, Index, MacKey, Moment, Now, Spans};
 use presently_store::{Completion, Operation, Store, Ticket};
 
 use self::beat::Beat;
+use self::held_back::HeldBack;
 pub use self::legacy::Legacy;
 pub use self::outside::{LinkMessage, Outside};
 
@@ -53,8 +55,6 @@ pub struct Host {
     beats: BTreeMap<u64, Beat>,
     beats_asked: u64,
     balancers: flows::Balancers,
-    /// Whether what earlier turns wrote is kept until its servers may speak again.
-    holds_back: bool,
     counters: Counters,
     /// Operations the machines wait for.
     in_flight: usize,
@@ -71,6 +71,9 @@ struct HostedBalancer {
     machine: Balancer,
     me: Membership,
     out: presently_balancer::Outputs,
+    /// Who said each of the messages to phones in `out`: a server here, or the balancer, for itself
+    /// or for a server elsewhere. What is beyond its end is the balancer's.
+    speakers: Vec<MemberId>,
     links: HostedLinks,
 }
 
@@ -79,6 +82,7 @@ struct HostedServer {
     machine: Server,
     me: Membership,
     out: presently_presence::Outputs,
+    held_back: HeldBack,
     is_draining: bool,
     links: HostedLinks,
 }
@@ -102,7 +106,7 @@ pub struct Counters {
     pub link_messages_unreadable: u64,
     pub beats: u64,
     pub turns_held_back: u64,
-    pub turns_dropped: u64,
+    pub words_lost: u64,
     /// From an operation that is given to the store to its completion, one of them at a time.
     pub store_spans: Spans,
 }
@@ -125,7 +129,6 @@ impl Host {
             beats: BTreeMap::new(),
             beats_asked: 0,
             balancers: flows::Balancers::default(),
-            holds_back: false,
             counters: Counters::default(),
             in_flight: 0,
             timed: None,
@@ -141,6 +144,7 @@ impl Host {
             machine,
             me,
             out: presently_balancer::Outputs::default(),
+            speakers: Vec::new(),
             links: HostedLinks::new(me, key),
         });
     }
@@ -152,6 +156,7 @@ impl Host {
             machine,
             me,
             out: presently_presence::Outputs::default(),
+            held_back: HeldBack::default(),
             is_draining: false,
             links: HostedLinks::new(me, key),
         });

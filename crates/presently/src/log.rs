@@ -15,7 +15,9 @@ pub(crate) fn install(format: LogFormat, level: LogLevel) -> Filter {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter(level))
         .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr);
+        .with_writer(io::stderr)
+        // It would tell of a line that nobody reads where nobody reads, and panic.
+        .log_internal_errors(false);
     // It fails only when the subscriber is gone, and nobody hears of anything then.
     match format {
         LogFormat::Json => {

@@ -1,5 +1,11 @@
 //! The program `presently`: a SIP/SIMPLE presence pool, and tools to look at one and to try it.
 
+#![warn(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "these panic when nobody reads: `output` does not"
+)]
+
 mod cli;
 mod command;
 mod log;
@@ -24,7 +30,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if matches!(error.downcast_ref(), Some(Untold::Gone)) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("presently: {}", log::chain(error.as_ref()));
+            output::aside(format_args!("presently: {}", log::chain(error.as_ref())));
             ExitCode::FAILURE
         }
     }

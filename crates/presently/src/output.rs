@@ -1,4 +1,4 @@
-//! Standard output: what a command was asked for, told to somebody who may be gone.
+//! Standard output and what is said beside it, told to somebody who may be gone.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -34,6 +34,11 @@ pub(crate) fn print(text: impl Display) -> Result<(), Untold> {
     let mut out = io::stdout().lock();
     write!(out, "{text}")?;
     Ok(out.flush()?)
+}
+
+/// Says `text` as a line on standard error, if somebody hears: what a command does is worth more.
+pub(crate) fn aside(text: impl Display) {
+    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
 /// `text` in one line, fit for a terminal: what a phone sent must neither reach it as a command nor

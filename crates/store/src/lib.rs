@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 
 pub use operation::{
     Activated, BOUND_AT_ONCE, Change, ClientState, Holder, Mark, Operation, Outcome, PoolStatus,
-    REPEAT_WINDOW, SESSIONS_AT_ONCE, Swept, TAKEN_AT_ONCE, Written,
+    REPEAT_WINDOW, REPEATS_MAX, SESSIONS_AT_ONCE, Swept, TAKEN_AT_ONCE, Written,
 };
 pub use row::{
     Answer, Binding, BindingKey, DialogId, Document, Publication, Repeat, RequestKey, Session,

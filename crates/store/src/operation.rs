@@ -475,3 +475,7 @@ pub const TAKEN_AT_ONCE: usize = 500;
 
 /// How long a finished request can still be repeated: 64·T1 (RFC 3261 §17.2.2).
 pub const REPEAT_WINDOW: Duration = Duration::from_secs(32);
+
+/// Removals that one client can do within the repeat window and still have answered again: past
+/// it the oldest is forgotten, here and in its server's memory.
+pub const REPEATS_MAX: usize = 64;

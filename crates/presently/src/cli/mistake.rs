@@ -4,12 +4,15 @@ use std::process::ExitCode;
 
 use clap::error::{Error, ErrorKind};
 
+use crate::output;
+
 /// Prints what parsing ended with, and gives the status to exit with.
 pub(crate) fn tell(error: &Error) -> ExitCode {
     let is_mistake =
         error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
     if is_mistake {
-        eprintln!("presently: {}", line(&error.render().to_string()));
+        let line = line(&error.render().to_string());
+        output::aside(format_args!("presently: {line}"));
     } else {
         // Whoever asked may be gone, as `head` is.
         let _ = error.print();

@@ -190,7 +190,7 @@ fn fail(event: &Event, patience: Patience) -> Result<(), Box<dyn Error>> {
         // The pool named the time that it grants (RFC 3903 §6): the phone asks for that.
         Some(Duration::ZERO) => Ok(()),
         Some(_) if patience == Patience::Endless => {
-            eprintln!("presently: {text}; trying again");
+            output::aside(format_args!("presently: {text}; trying again"));
             Ok(())
         }
         _ => Err(text.into()),

@@ -27,7 +27,8 @@ pub(crate) async fn run(args: Trace) -> Result<(), Box<dyn Error>> {
         .secs
         .map_or_else(|| "until Ctrl-C".to_owned(), |secs| format!("for {secs} s"));
     // Beside the output, which may be read by a program.
-    eprintln!("tracing {} at {}, {until}", args.of, places.join(", "));
+    let places = places.join(", ");
+    output::aside(format_args!("tracing {} at {places}, {until}", args.of));
     let interrupted = tokio::signal::ctrl_c();
     let mut interrupted = std::pin::pin!(interrupted);
     loop {

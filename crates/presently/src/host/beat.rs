@@ -83,12 +83,6 @@ impl Host {
         }
     }
 
-    /// Whether what was decided at `now` may not be said at `late` any more.
-    pub(super) fn is_too_late(&self, now: Moment, late: Moment) -> bool {
-        let mut servers = self.servers.iter().map(|hosted| &hosted.machine);
-        servers.any(|server| server.is_mute(late) && !server.is_mute(now))
-    }
-
     /// Tells the machines who is in the pool.
     pub fn set_members(&mut self, now: Now, members: &[Member]) {
         if *self.members == *members {

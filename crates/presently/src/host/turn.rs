@@ -43,7 +43,7 @@ impl Host {
             context.waker().wake_by_ref();
         }
         self.send(now, outside);
-        if !self.holds_back && !self.hand_overs.is_empty() {
+        if !self.hand_overs.is_empty() && !self.holds_back() {
             self.batch.append(&mut self.hand_overs);
             context.waker().wake_by_ref();
         }
@@ -167,8 +167,12 @@ impl Host {
         if let Ok(read) = index.read(head, Framing::Datagram) {
             let out = &mut hosted.out;
             hosted
+                .speakers
+                .resize(out.to_phones.len(), hosted.me.member);
+            hosted
                 .machine
                 .handle_server(now, from, &passage, read, &message.body, out);
+            hosted.speakers.resize(out.to_phones.len(), from);
         }
         self.index = index;
     }
@@ -299,32 +303,23 @@ impl Host {
         }
     }
 
-    /// Sends what the turn wrote, and forgets it.
-    ///
-    /// What a server decided before its word stopped counting is kept until a beat commits, or
-    /// dropped with the host when the server's life turns out to be over; past a bound it is lost,
-    /// as a datagram may be.
+    /// Sends what the turn wrote, and forgets it; what a server wrote whose time to speak has run
+    /// out since the turn began is held back.
     fn send(&mut self, now: Now, outside: &mut dyn Outside) {
         let late = outside.now();
-        self.holds_back |= self.is_too_late(now.moment, late);
         if late.since(now.moment) >= STANDSTILL {
             // Its phone has gone on since, by way of others too.
             self.to_links.retain(|message| !message.is_repeated);
         }
-        if self.holds_back {
-            self.holds_back = self.servers.iter().any(|one| one.machine.is_mute(late));
-        }
-        if self.holds_back {
-            self.counters.turns_held_back += 1;
-            self.drop_long_held();
-            return;
-        }
+        self.say_held_back(late, outside);
+        self.hold_back(now, late);
         if let Some(hosted) = &mut self.balancer {
             for message in hosted.out.to_phones.drain(..) {
                 let head = hosted.out.text.get(message.head).unwrap_or_default();
                 outside.to_phone(message.flow, head, &message.body);
             }
             hosted.out.text.clear();
+            hosted.speakers.clear();
         }
         for message in self.to_links.drain(..) {
             outside.to_link(message.from, message.to, &message.text);
@@ -340,19 +335,6 @@ impl Host {
             }
             links.out.datagrams.clear();
             links.out.arena.clear();
-        }
-    }
-
-    fn drop_long_held(&mut self) {
-        let phones = self.balancer.as_ref().map_or(0, |one| one.out.text.len());
-        let links: usize = self.to_links.iter().map(|one| one.text.len()).sum();
-        if phones + links > HELD_BACK_BYTES {
-            self.counters.turns_dropped += 1;
-            self.to_links.clear();
-            if let Some(hosted) = &mut self.balancer {
-                hosted.out.to_phones.clear();
-                hosted.out.text.clear();
-            }
         }
     }
 }
@@ -428,8 +410,6 @@ pub(super) const HOST: u64 = 0;
 const BALANCER: u64 = 1;
 const FIRST_SERVER: u64 = 2;
 const OWNER_SHIFT: u32 = 48;
-/// What may be kept of turns that were decided in time and came too late to be said.
-const HELD_BACK_BYTES: usize = 4 * 1024 * 1024;
 /// Rounds of one turn; what is left goes on in the next.
 const ROUNDS_MAX: usize = 64;
 /// What the edits add to a message at the most, roughly: an allocation size, not a limit.

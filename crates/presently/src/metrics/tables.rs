@@ -37,13 +37,13 @@ pub(super) const HOST: &[Metric<host::Counters>] = &[
     ("host_beats", "Beats sent to the store", |it| it.beats),
     (
         "host_turns_held_back",
-        "Turns whose words came too late and waited for a beat",
+        "Turns in which a server's time to speak ran out: its words waited for a beat",
         |it| it.turns_held_back,
     ),
     (
-        "host_turns_dropped",
-        "Turns whose words waited too long and were dropped",
-        |it| it.turns_dropped,
+        "host_words_lost",
+        "Messages held back for which there was no room, or no beat within 32 s",
+        |it| it.words_lost,
     ),
 ];
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 
 use super::Control;
+use crate::admin::port;
 
 /// Answers `/metrics`, `/healthz`, `/readyz`, `/sessions` and `/steps` about the nlb of `control`,
 /// for ever.
@@ -28,7 +29,7 @@ pub(super) async fn serve(listener: TcpListener, control: Control) -> io::Result
         .route("/sessions", get(sessions))
         .route("/steps", get(steps))
         .with_state(Private { control, address });
-    axum::serve(listener, router).await
+    match port::serve(listener, router).await {}
 }
 
 async fn metrics(State(control): State<Control>) -> (StatusCode, String) {

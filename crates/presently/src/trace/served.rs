@@ -7,17 +7,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use http_body::Frame;
 use serde_json::json;
 use tokio::time::Sleep;
 
 use super::{Trace, Wanted};
+use crate::admin::port::Lasting;
 use crate::driver::{Control, TraceError};
 
 /// Serves `/trace` of the pool of `control`, at an admin port that listens at `address`.
@@ -30,6 +31,7 @@ pub(crate) fn router(control: Control, address: Option<SocketAddr>) -> Router {
 /// Messages are private, and nobody is asked for a password here: so only this machine is served.
 async fn trace(
     State((control, address)): State<(Control, Option<SocketAddr>)>,
+    Extension(lasting): Extension<Lasting>,
     RawQuery(query): RawQuery,
 ) -> Response {
     if !address.is_some_and(|address| address.ip().is_loopback()) {
@@ -43,6 +45,7 @@ async fn trace(
     };
     match control.trace(wanted, span).await {
         Ok(trace) => {
+            lasting.set(span);
             let lines = Lines {
                 trace,
                 over: Box::pin(tokio::time::sleep(span)),

@@ -2,7 +2,7 @@
 
 use super::pool::Pool;
 use super::values::{aor, at, bind, binding, publish, repeat, subscribe, subscription, tag};
-use crate::{Change, Operation, Repeat, Store};
+use crate::{Change, Operation, REPEATS_MAX, Repeat, Store};
 use presently_sip::WallTime;
 
 /// All claims of this file.
@@ -11,6 +11,7 @@ pub(super) fn run(open: &dyn Fn() -> Box<dyn Store>) {
     a_tombstone_outlives_the_assignment(open());
     tombstones_end(open());
     a_request_is_remembered_once(open());
+    of_many_requests_of_a_client_the_oldest_are_forgotten(open());
 }
 
 fn removals(until: WallTime) -> Vec<Change> {
@@ -100,4 +101,28 @@ fn a_request_is_remembered_once(store: Box<dyn Store>) {
     };
     pool.commit(alice, vec![remember(&repeat(14)), remember(&changed)]);
     assert_eq!(known(&mut pool, a), [changed]);
+}
+
+fn of_many_requests_of_a_client_the_oldest_are_forgotten(store: Box<dyn Store>) {
+    let (mut pool, [a]) = Pool::with(store, ["a"]);
+    let [alice, bob] = ["alice", "bob"].map(|user| pool.log_on(&[a], user));
+    let remember = |number| Change::Remember {
+        repeat: repeat(number),
+        until: at(32),
+    };
+    pool.commit(bob, vec![remember(1)]);
+    let most = u8::try_from(REPEATS_MAX).expect("a small bound");
+    // Some in one transaction, and some each in its own; the later the request the smaller its key.
+    let (first, later) = (100..100 + most, 0..10);
+    pool.commit(alice, first.rev().map(remember).collect());
+    for number in later.rev() {
+        pool.commit(alice, vec![remember(number)]);
+    }
+    let kept = (0..10).chain(100..100 + most - 10);
+    let kept: Vec<_> = kept.map(|number| repeat(number).request.0).collect();
+    let known = known(&mut pool, a);
+    let known: Vec<_> = known.iter().map(|one| one.request.0).collect();
+    assert_eq!(known, kept);
+    let of_bob = pool.activate(a, aor("bob")).expect("assigned").repeats;
+    assert_eq!(of_bob, [repeat(1)]);
 }

@@ -126,7 +126,7 @@ fn is_same(one: &Path, other: &Path) -> bool {
 }
 
 fn copy(source: &Connection, part: &Part) -> Result<(), BackupError> {
-    let mut target = Connection::open(&part.path)?;
+    let mut target = open::connect(&part.path, open::flags())?;
     // What breaks off is thrown away as a whole, and the end is synced below.
     target.pragma_update(None, "journal_mode", "OFF")?;
     target.pragma_update(None, "synchronous", "OFF")?;
@@ -150,7 +150,7 @@ fn copy(source: &Connection, part: &Part) -> Result<(), BackupError> {
     drop(backup);
     drop(target);
     // A file without a log beside it can be read anywhere; whoever serves from it adds one.
-    let target = Connection::open(&part.path)?;
+    let target = open::connect(&part.path, open::flags())?;
     target.pragma_update(None, "journal_mode", "DELETE")?;
     Ok(())
 }

@@ -11,7 +11,7 @@ use super::rows::{self, int};
 use super::writer::Failure;
 use super::{client, read, text};
 use crate::{
-    Binding, Change, Document, Mark, Operation, Outcome, Publication, Refused, Repeat,
+    Binding, Change, Document, Mark, Operation, Outcome, Publication, REPEATS_MAX, Refused, Repeat,
     Subscription, Written,
 };
 
@@ -373,7 +373,12 @@ impl<'a> Changing<'a> {
                 repeat.answer.to_tag,
                 int(until.0),
             ],
-        )
+        )?;
+        // Each has a greater number than those before it.
+        let oldest = "DELETE FROM repeats WHERE client = ?1 AND id <=
+            (SELECT id FROM repeats WHERE client = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)";
+        let most = i64::try_from(REPEATS_MAX).unwrap_or(i64::MAX);
+        self.execute(oldest, params![self.id(), most])
     }
 
     /// The row of a resource, made if there is none.

@@ -17,10 +17,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use presently_sip::WallTime;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
-use super::open::beside;
+use super::open::{self, beside};
 use super::process::{Process, Standing};
 use super::rows::int;
 
@@ -175,8 +175,7 @@ impl Watch {
     /// now.
     fn commits(&mut self) -> Option<i64> {
         if self.reading.is_none() {
-            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let reading = Connection::open_with_flags(&self.path, flags).ok()?;
+            let reading = open::connect(&self.path, open::flags()).ok()?;
             // Else one that waits would wait here for another.
             reading.busy_timeout(Duration::ZERO).ok()?;
             reading.pragma_update(None, "query_only", true).ok()?;

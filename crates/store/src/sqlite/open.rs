@@ -127,7 +127,7 @@ pub(super) fn memory() -> Result<Connection, OpenError> {
 /// there, and brings it to the present schema. Another program's database stays as it is.
 pub(super) fn file(path: &Path, settings: &Settings) -> Result<Connection, OpenError> {
     make(path)?;
-    let mut connection = Connection::open_with_flags(path, flags())?;
+    let mut connection = connect(path, flags())?;
     be_patient(&mut connection, settings.patience)?;
     // In one transaction: beside this, another process may be making the store.
     if !schema::may_be_ours(&*connection.transaction()?)? {
@@ -148,7 +148,7 @@ pub(super) fn file(path: &Path, settings: &Settings) -> Result<Connection, OpenE
 
 /// A second connection to a file that [`file`] has opened, which refuses to write.
 pub(super) fn reader(path: &Path, settings: &Settings) -> Result<Connection, OpenError> {
-    let mut connection = Connection::open_with_flags(path, flags())?;
+    let mut connection = connect(path, flags())?;
     be_patient(&mut connection, settings.patience)?;
     prepare(&connection)?;
     connection.pragma_update(None, "query_only", true)?;
@@ -170,7 +170,7 @@ pub(super) fn any_schema(path: &Path) -> Result<Connection, OpenError> {
         Ok(_) | Err(_) => {}
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags).map_err(|error| {
+    let mut connection = connect(path, flags).map_err(|error| {
         // The system says why better than the database does.
         let reason = File::open(path).err();
         reason.map_or_else(|| error.into(), OpenError::Unreadable)
@@ -189,7 +189,14 @@ pub(super) fn any_schema(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-fn flags() -> OpenFlags {
+/// Opens the file of that name. `SQLite` would take `file:x?mode=memory` for a URI and `:memory:`
+/// for a wish, and open something else than the file that everybody else means.
+pub(super) fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    Connection::open_with_flags(Path::new(".").join(path), flags)
+}
+
+/// To write to what is there; it is made elsewhere.
+pub(super) fn flags() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
 

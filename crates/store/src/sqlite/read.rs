@@ -117,7 +117,7 @@ pub(super) fn owned(
         let sql = concat!(
             "SELECT ",
             repeat_columns!(),
-            " FROM repeats WHERE client = ?1"
+            " FROM repeats WHERE client = ?1 ORDER BY id"
         );
         activated.repeats = all(connection, sql, [int(client.0)], rows::repeat)?;
     }
