@@ -31,6 +31,9 @@ use crate::{Listener, Who, connect, greeting};
 /// The connection to an application server that one client has for itself.
 pub(crate) type OwnUpstream = RefCell<Option<Upstream>>;
 
+/// A request until it is sent, and again when it may be sent once more.
+type Outgoing = Option<Request<Carried>>;
+
 /// What the requests of one connection share.
 struct Requests {
     conn: Rc<Conn>,
@@ -189,7 +192,8 @@ impl Requests {
         let lane = &self.conn.lane;
         let (telling, forwarding) = (lane.identify.headers(), lane.settings.forwarding);
         forward::rewrite_request(&mut request, &self.origin, telling, forwarding, is_upgrade);
-        self.exchange(&admitted, request, is_upgrade).await
+        self.exchange(&admitted, &mut Some(request), is_upgrade)
+            .await
     }
 
     /// For whom this request speaks: as the one before, while nothing that tells has changed.
@@ -222,30 +226,18 @@ impl Requests {
     async fn exchange(
         &self,
         admitted: &Admitted,
-        mut request: Request<Carried>,
+        outgoing: &mut Outgoing,
         is_upgrade: bool,
     ) -> Result<Response<Answer>, Failure> {
         if let Some(upstream) = self.kept(admitted) {
-            let again = copy(&request);
-            match self.send(upstream, request, is_upgrade).await {
-                Ok(response) => return Ok(response),
-                Err(NoAnswer::Late) => return Err(Failure::Time),
-                Err(NoAnswer::Not(unanswered)) => match (unanswered, again) {
-                    (Unanswered::NotSent(back), _) => request = *back,
-                    (Unanswered::Silent, Some(again)) => request = again,
-                    (Unanswered::Silent, None) | (Unanswered::Broken, _) => {
-                        return Err(Failure::Server);
-                    }
-                },
+            let answered = self.send(upstream, outgoing, is_upgrade).await;
+            if answered.is_ok() || outgoing.is_none() {
+                return answered;
             }
             LaneCounters::add(&self.conn.lane.counters.retried);
         }
         let upstream = self.connect(admitted).await?;
-        let sent = self.send(upstream, request, is_upgrade).await;
-        sent.map_err(|error| match error {
-            NoAnswer::Late => Failure::Time,
-            NoAnswer::Not(_) => Failure::Server,
-        })
+        self.send(upstream, outgoing, is_upgrade).await
     }
 
     /// An idle connection to the server, if there is one.
@@ -270,17 +262,20 @@ impl Requests {
     async fn send(
         &self,
         mut upstream: Upstream,
-        request: Request<Carried>,
+        outgoing: &mut Outgoing,
         is_upgrade: bool,
-    ) -> Result<Response<Answer>, NoAnswer> {
+    ) -> Result<Response<Answer>, Failure> {
         self.conn.enter_phase(Phase::Awaiting);
-        let answered = upstream.exchange(request, || self.conn.is_late()).await;
-        let response = answered.ok_or(NoAnswer::Late)?.map_err(NoAnswer::Not)?;
+        let answered = upstream.exchange(outgoing, || self.conn.is_late()).await;
+        let response = answered.map_err(|unanswered| match unanswered {
+            Unanswered::Late => Failure::Time,
+            Unanswered::Broken => Failure::Server,
+        })?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(self.deliver(response, upstream));
         }
         if !is_upgrade {
-            return Err(NoAnswer::Not(Unanswered::Broken));
+            return Err(Failure::Server);
         }
         self.upgraded.replace(Some(upstream));
         let mut response = response.map(|_| Answer::Empty);
@@ -324,12 +319,6 @@ impl Requests {
     }
 }
 
-/// Why a request sent on one connection came to nothing.
-enum NoAnswer {
-    Late,
-    Not(Unanswered),
-}
-
 impl Failure {
     fn status(self) -> StatusCode {
         match self {
@@ -366,19 +355,6 @@ fn resource(request: &Request<Incoming>) -> Box<str> {
         text.push(character);
     }
     text.into_boxed_str()
-}
-
-/// The same request once more, if it may be sent twice.
-fn copy(request: &Request<Carried>) -> Option<Request<Carried>> {
-    let may_repeat = forward::is_idempotent(request.method());
-    if !may_repeat || !matches!(request.body(), Carried::Empty) {
-        return None;
-    }
-    let mut copy = Request::new(Carried::Empty);
-    copy.method_mut().clone_from(request.method());
-    copy.uri_mut().clone_from(request.uri());
-    copy.headers_mut().clone_from(request.headers());
-    Some(copy)
 }
 
 /// Waits for `work` as long as the phase of `conn` has time; `None` when that is over.
