@@ -146,16 +146,21 @@ async fn linger(mut client: TcpStream) {
     }
 }
 
-async fn answer(
+/// Answers one request. An async function would hold the request twice, once as its argument; this
+/// future is small enough for the allocator to have one at hand.
+fn answer(
     requests: Rc<Requests>,
     request: Request<Incoming>,
-) -> Result<Response<Answer>, Infallible> {
+) -> impl Future<Output = Result<Response<Answer>, Infallible>> {
     LaneCounters::add(&requests.conn.lane.counters.requests);
-    let answer = requests.carry(request).await;
-    Ok(answer.unwrap_or_else(|failure| {
-        requests.conn.enter_phase(Phase::Idle);
-        requests.refuse(failure)
-    }))
+    let mut outgoing = Some(request.map(Carried::new));
+    async move {
+        let answer = requests.carry(&mut outgoing).await;
+        Ok(answer.unwrap_or_else(|failure| {
+            requests.conn.enter_phase(Phase::Idle);
+            requests.refuse(failure)
+        }))
+    }
 }
 
 impl Requests {
@@ -170,16 +175,25 @@ impl Requests {
         }
     }
 
-    async fn carry(&self, request: Request<Incoming>) -> Result<Response<Answer>, Failure> {
+    async fn carry(&self, outgoing: &mut Outgoing) -> Result<Response<Answer>, Failure> {
+        let request = outgoing.as_mut().expect("it is not sent yet");
         if request.method() == Method::CONNECT {
             return Err(Failure::Method);
         }
-        let is_upgrade = forward::upgrade_asked(&request);
-        let who = self.who(&request);
+        let is_upgrade = forward::upgrade_asked(request);
+        let admitted = self.admit(request).await?;
+        let lane = &self.conn.lane;
+        let (telling, forwarding) = (lane.identify.headers(), lane.settings.forwarding);
+        forward::rewrite_request(request, &self.origin, telling, forwarding, is_upgrade);
+        self.exchange(&admitted, outgoing, is_upgrade).await
+    }
+
+    async fn admit(&self, request: &Request<Carried>) -> Result<Admitted, Failure> {
+        let who = self.who(request);
         let before = self.conn.path();
         let admitted = self
             .conn
-            .admit(&who, PathKind::Http, || resource(&request))
+            .admit(&who, PathKind::Http, || resource(request))
             .await;
         if let Some(own) = &self.own
             && self.conn.path() != before
@@ -187,17 +201,11 @@ impl Requests {
             // It was announced for the user before.
             own.take();
         }
-        let admitted = admitted.map_err(Failure::NotAdmitted)?;
-        let mut request = request.map(Carried::new);
-        let lane = &self.conn.lane;
-        let (telling, forwarding) = (lane.identify.headers(), lane.settings.forwarding);
-        forward::rewrite_request(&mut request, &self.origin, telling, forwarding, is_upgrade);
-        self.exchange(&admitted, &mut Some(request), is_upgrade)
-            .await
+        admitted.map_err(Failure::NotAdmitted)
     }
 
     /// For whom this request speaks: as the one before, while nothing that tells has changed.
-    fn who(&self, request: &Request<Incoming>) -> Rc<Who> {
+    fn who(&self, request: &Request<Carried>) -> Rc<Who> {
         let lane = &self.conn.lane;
         let identify = &lane.identify;
         let mut marks = lane.marks.borrow_mut();
@@ -229,15 +237,16 @@ impl Requests {
         outgoing: &mut Outgoing,
         is_upgrade: bool,
     ) -> Result<Response<Answer>, Failure> {
-        if let Some(upstream) = self.kept(admitted) {
-            let answered = self.send(upstream, outgoing, is_upgrade).await;
+        if let Some(mut upstream) = self.kept(admitted) {
+            let answered = self.send(&mut upstream, outgoing).await;
             if answered.is_ok() || outgoing.is_none() {
-                return answered;
+                return self.deliver(answered?, upstream, is_upgrade);
             }
             LaneCounters::add(&self.conn.lane.counters.retried);
         }
-        let upstream = self.connect(admitted).await?;
-        self.send(upstream, outgoing, is_upgrade).await
+        let mut upstream = self.connect(admitted).await?;
+        let response = self.send(&mut upstream, outgoing).await?;
+        self.deliver(response, upstream, is_upgrade)
     }
 
     /// An idle connection to the server, if there is one.
@@ -261,36 +270,37 @@ impl Requests {
 
     async fn send(
         &self,
-        mut upstream: Upstream,
+        upstream: &mut Upstream,
         outgoing: &mut Outgoing,
-        is_upgrade: bool,
-    ) -> Result<Response<Answer>, Failure> {
+    ) -> Result<Response<Incoming>, Failure> {
         self.conn.enter_phase(Phase::Awaiting);
         let answered = upstream.exchange(outgoing, || self.conn.is_late()).await;
-        let response = answered.map_err(|unanswered| match unanswered {
+        answered.map_err(|unanswered| match unanswered {
             Unanswered::Late => Failure::Time,
             Unanswered::Broken => Failure::Server,
-        })?;
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(self.deliver(response, upstream));
-        }
-        if !is_upgrade {
-            return Err(Failure::Server);
-        }
-        self.upgraded.replace(Some(upstream));
-        let mut response = response.map(|_| Answer::Empty);
-        forward::rewrite_response(&mut response);
-        Ok(response)
+        })
     }
 
-    fn deliver(&self, response: Response<Incoming>, upstream: Upstream) -> Response<Answer> {
-        let keeper = Keeper {
-            conn: Rc::clone(&self.conn),
-            own: self.own.clone(),
+    fn deliver(
+        &self,
+        response: Response<Incoming>,
+        upstream: Upstream,
+        is_upgrade: bool,
+    ) -> Result<Response<Answer>, Failure> {
+        let mut response = if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let keeper = Keeper {
+                conn: Rc::clone(&self.conn),
+                own: self.own.clone(),
+            };
+            response.map(|body| Flowing::begin(body, upstream, keeper))
+        } else if is_upgrade {
+            self.upgraded.replace(Some(upstream));
+            response.map(|_| Answer::Empty)
+        } else {
+            return Err(Failure::Server);
         };
-        let mut response = response.map(|body| Flowing::begin(body, upstream, keeper));
         forward::rewrite_response(&mut response);
-        response
+        Ok(response)
     }
 
     fn refuse(&self, failure: Failure) -> Response<Answer> {
@@ -344,7 +354,7 @@ impl Failure {
 }
 
 /// What a request asks for, for people: its host and path.
-fn resource(request: &Request<Incoming>) -> Box<str> {
+fn resource(request: &Request<Carried>) -> Box<str> {
     let host = request.headers().get(hyper::header::HOST);
     let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
     let mut text = String::with_capacity(RESOURCE_BYTES);

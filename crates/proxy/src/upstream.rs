@@ -77,10 +77,12 @@ impl Upstream {
         outgoing: &mut Option<Request<Carried>>,
         mut is_late: impl FnMut() -> bool,
     ) -> Result<Response<Incoming>, Unanswered> {
-        let request = outgoing.take().ok_or(Unanswered::Broken)?;
-        self.wire.begin(&request);
         let (driven, requests) = (&mut self.driven, &mut self.requests);
-        let answer = driven.wakes.quietly(|| requests.try_send_request(request));
+        let answer = {
+            let request = outgoing.take().ok_or(Unanswered::Broken)?;
+            self.wire.begin(&request);
+            driven.wakes.quietly(|| requests.try_send_request(request))
+        };
         let mut answer = std::pin::pin!(answer);
         let answer = std::future::poll_fn(|cx| {
             if is_late() {
