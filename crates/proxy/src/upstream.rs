@@ -50,16 +50,17 @@ pub(crate) enum Unanswered {
 impl Upstream {
     /// Begins to speak HTTP on a connection.
     pub(crate) async fn open(stream: TcpStream, address: SocketAddr) -> hyper::Result<Self> {
-        let wire = Rc::new(Wire::default());
+        let (wire, wakes) = (Rc::new(Wire::default()), Wakes::new());
         let io = UpstreamIo {
             stream,
             wire: Rc::clone(&wire),
+            wakes: wakes.clone(),
         };
         let (requests, connection) = Builder::new().handshake(TokioIo::new(io)).await?;
         let driven = Driven {
             connection: Box::new(connection),
             is_over: false,
-            wakes: Wakes::new(),
+            wakes,
         };
         Ok(Self {
             address,

@@ -15,11 +15,13 @@ use tokio::net::TcpStream;
 use crate::carried::Carried;
 use crate::client_io::poll_write_slices;
 use crate::forward;
+use crate::wakes::Wakes;
 
 /// The connection, and what is known of the exchange on it.
 pub(crate) struct UpstreamIo {
     pub(crate) stream: TcpStream,
     pub(crate) wire: Rc<Wire>,
+    pub(crate) wakes: Wakes,
 }
 
 /// One request on its way. A copy of each, in case its connection was stale, would cost more than
@@ -91,7 +93,8 @@ impl AsyncRead for UpstreamIo {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        let Self { stream, wakes, .. } = &mut *self;
+        ready!(wakes.poll_woken(|| Pin::new(stream).poll_read(cx, buffer)))?;
         if buffer.filled().len() > before {
             self.wire.is_heard.set(true);
         }
