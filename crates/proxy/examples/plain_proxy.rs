@@ -1,7 +1,8 @@
 //! A reverse proxy that knows nothing of presence: each path goes to the application server with
 //! the fewest live ones.
 //! `cargo run -p presently-proxy --example plain_proxy -- HTTP TCP THREADS SERVER,… TCP_SERVER,…`.
-//! Without arguments it carries one request to a server of its own and ends.
+//! Without arguments it carries one request to a server of its own and ends; with a count, so many
+//! over one kept connection, for counting instructions: the difference of two counts.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -31,9 +32,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let loopback: SocketAddr = "127.0.0.1:0".parse()?;
     let one = NonZeroU16::MIN;
     let (proxy, questions) = start(loopback, loopback, one)?;
-    let web = answer_once()?;
+    let count: Option<usize> = arguments.first().map(|count| count.parse()).transpose()?;
+    let web = count.map_or_else(answer_once, |_| answer_all())?;
     let address = *proxy.addresses().first().ok_or("a listener")?;
-    let asking = std::thread::spawn(move || ask(address));
+    let asking = std::thread::spawn(move || match count {
+        Some(count) => ask_often(address, count),
+        None => ask(address),
+    });
     let servers = Servers::new(&web.to_string(), "")?;
     std::thread::spawn(move || serve(&proxy, questions, &servers).map_err(|_| ()));
     let answer = asking.join().map_err(|_| "the client failed")??;
@@ -174,4 +179,38 @@ fn ask(address: SocketAddr) -> std::io::Result<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)
+}
+
+/// An application server for all requests of one connection.
+fn answer_all() -> Result<SocketAddr, Box<dyn Error>> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    std::thread::spawn(move || -> std::io::Result<()> {
+        let (mut stream, _) = listener.accept()?;
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-Server: s1\r\n\
+             Content-Length: 128\r\n\r\n{:128}",
+            ""
+        );
+        while stream.read(&mut [0; 2048])? > 0 {
+            stream.write_all(answer.as_bytes())?;
+        }
+        Ok(())
+    });
+    Ok(address)
+}
+
+/// A client's requests, each when the one before is answered.
+fn ask_often(address: SocketAddr, count: usize) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    let mut answer = [0; 2048];
+    for _ in 0..count {
+        stream.write_all(b"GET /b/128 HTTP/1.1\r\nHost: bench\r\nX-User: u1\r\n\r\n")?;
+        let length = stream.read(&mut answer)?;
+        let answer = answer.get(..length).unwrap_or_default();
+        if !answer.starts_with(b"HTTP/1.1 200") || !answer.ends_with(&[b' '; 128]) {
+            return Err(std::io::Error::other("another answer"));
+        }
+    }
+    Ok(format!("{count} requests"))
 }

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, Entry, HOST, HeaderMap, HeaderName, HeaderValue,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
@@ -62,14 +62,14 @@ pub(crate) fn rewrite_request<B>(
     let headers = request.headers_mut();
     if headers.keys().any(is_looked_at) {
         clean_request(headers, telling, is_upgrade);
-        if forwarding == Forwarding::Own && !origin.is_trusted {
+    }
+    if forwarding == Forwarding::Own {
+        if !origin.is_trusted {
             remove_claims(headers, telling);
         }
-    }
-    headers.append(VIA, HeaderValue::from_static(VIA_US));
-    if forwarding == Forwarding::Own {
         add_forwarded(headers, origin);
     }
+    headers.append(VIA, HeaderValue::from_static(VIA_US));
 }
 
 /// Removes from a request what is not for its server.
@@ -95,9 +95,10 @@ fn clean_request(headers: &mut HeaderMap, telling: &[HeaderName], is_upgrade: bo
 
 /// Removes what a client says of its own way, which is ours to say.
 fn remove_claims(headers: &mut HeaderMap, telling: &[HeaderName]) {
-    let claims = headers
-        .keys()
-        .filter(|name| is_of_the_way(name) && *name != VIA && !telling.contains(name));
+    let is_ours = |name| [&FORWARDED_FOR, &FORWARDED_HOST, &FORWARDED_PROTO].contains(&name);
+    let claims = headers.keys().filter(|name| {
+        is_of_the_way(name) && *name != VIA && (is_ours(name) || !telling.contains(name))
+    });
     for name in claims.cloned().collect::<Vec<_>>() {
         headers.remove(name);
     }
@@ -163,16 +164,10 @@ fn remove_hops(headers: &mut HeaderMap, telling: &[HeaderName]) {
 /// Whether this header may have to go. Most messages have none such: one look at all names costs
 /// less than a search for each of these.
 fn is_looked_at(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    if let Some(rest) = name.strip_prefix(FORWARDED_PREFIX) {
-        // Those three we write over without a search.
-        return !matches!(rest, "for" | "host" | "proto");
-    }
     matches!(
-        name,
+        name.as_str(),
         "connection"
             | "expect"
-            | "forwarded"
             | "keep-alive"
             | "proxy-authenticate"
             | "proxy-authorization"
@@ -180,7 +175,6 @@ fn is_looked_at(name: &HeaderName) -> bool {
             | "te"
             | "transfer-encoding"
             | "upgrade"
-            | "x-real-ip"
     )
 }
 
@@ -190,42 +184,31 @@ fn is_of_the_way(name: &HeaderName) -> bool {
     matches!(name, "forwarded" | "via" | "x-real-ip") || name.starts_with(FORWARDED_PREFIX)
 }
 
+/// Says whence a request came. What others than a trusted proxy said of it was removed.
 fn add_forwarded(headers: &mut HeaderMap, origin: &Origin) {
     let host = headers.get(HOST).cloned();
-    match headers.entry(&FORWARDED_FOR) {
-        Entry::Occupied(mut known) if origin.is_trusted => {
-            let mut way = Vec::new();
-            for value in known.iter() {
-                way.extend_from_slice(value.as_bytes());
-                way.extend_from_slice(b", ");
-            }
-            way.extend_from_slice(origin.address.as_bytes());
-            known.insert(HeaderValue::try_from(way).expect("parts of values make a value"));
-        }
-        Entry::Occupied(mut claimed) => {
-            claimed.insert(origin.address.clone());
-        }
-        Entry::Vacant(free) => {
-            free.insert(origin.address.clone());
+    let told = [
+        (&FORWARDED_PROTO, Some(HeaderValue::from_static("http"))),
+        (&FORWARDED_HOST, host),
+    ];
+    for (name, value) in told {
+        let is_told = origin.is_trusted && headers.contains_key(name);
+        if let Some(value) = value.filter(|_| !is_told) {
+            headers.append(name, value);
         }
     }
-    let set = |headers: &mut HeaderMap, name: &HeaderName, value: HeaderValue| match headers
-        .entry(name)
-    {
-        Entry::Occupied(_) if origin.is_trusted => {}
-        Entry::Occupied(mut claimed) => {
-            claimed.insert(value);
-        }
-        Entry::Vacant(free) => {
-            free.insert(value);
-        }
-    };
-    set(headers, &FORWARDED_PROTO, HeaderValue::from_static("http"));
-    if let Some(host) = host {
-        set(headers, &FORWARDED_HOST, host);
-    } else if !origin.is_trusted {
-        headers.remove(&FORWARDED_HOST);
+    if origin.is_trusted {
+        extend_way(headers, &origin.address);
+    } else {
+        headers.append(&FORWARDED_FOR, origin.address.clone());
     }
+}
+
+fn extend_way(headers: &mut HeaderMap, address: &HeaderValue) {
+    let known = headers.get_all(&FORWARDED_FOR).iter().chain([address]);
+    let way: Vec<&[u8]> = known.map(HeaderValue::as_bytes).collect();
+    let way = HeaderValue::try_from(way.join(&b", "[..])).expect("parts of values make a value");
+    headers.insert(&FORWARDED_FOR, way);
 }
 
 fn has_token(headers: &HeaderMap, wanted: &str) -> bool {
@@ -267,6 +250,20 @@ mod tests {
             let is_claimed = headers.contains_key("x-forwarded-email");
             assert_eq!(is_claimed, forwarding == Forwarding::Untouched);
         }
+    }
+
+    #[test]
+    fn whence_a_request_came_is_ours_to_say_even_if_it_tells_whose_it_is() {
+        let telling = [FORWARDED_FOR.clone()];
+        let origin = Origin::new([192, 0, 2, 1].into(), false);
+        let mut request = Request::builder()
+            .header("x-forwarded-for", "203.0.113.7")
+            .header("x-forwarded-for", "203.0.113.8")
+            .body(())
+            .unwrap();
+        rewrite_request(&mut request, &origin, &telling, Forwarding::Own, false);
+        let told: Vec<_> = request.headers().get_all(&FORWARDED_FOR).iter().collect();
+        assert_eq!(told, ["192.0.2.1"]);
     }
 
     #[test]

@@ -31,6 +31,9 @@ use crate::{Listener, Who, connect, greeting};
 /// The connection to an application server that one client has for itself.
 pub(crate) type OwnUpstream = RefCell<Option<Upstream>>;
 
+/// A request until it is sent, and again when it may be sent once more.
+type Outgoing = Option<Request<Carried>>;
+
 /// What the requests of one connection share.
 struct Requests {
     conn: Rc<Conn>,
@@ -143,16 +146,21 @@ async fn linger(mut client: TcpStream) {
     }
 }
 
-async fn answer(
+/// Answers one request. An async function would hold the request twice, once as its argument; this
+/// future is small enough for the allocator to have one at hand.
+fn answer(
     requests: Rc<Requests>,
     request: Request<Incoming>,
-) -> Result<Response<Answer>, Infallible> {
+) -> impl Future<Output = Result<Response<Answer>, Infallible>> {
     LaneCounters::add(&requests.conn.lane.counters.requests);
-    let answer = requests.carry(request).await;
-    Ok(answer.unwrap_or_else(|failure| {
-        requests.conn.enter_phase(Phase::Idle);
-        requests.refuse(failure)
-    }))
+    let mut outgoing = Some(request.map(Carried::new));
+    async move {
+        let answer = requests.carry(&mut outgoing).await;
+        Ok(answer.unwrap_or_else(|failure| {
+            requests.conn.enter_phase(Phase::Idle);
+            requests.refuse(failure)
+        }))
+    }
 }
 
 impl Requests {
@@ -167,16 +175,25 @@ impl Requests {
         }
     }
 
-    async fn carry(&self, request: Request<Incoming>) -> Result<Response<Answer>, Failure> {
+    async fn carry(&self, outgoing: &mut Outgoing) -> Result<Response<Answer>, Failure> {
+        let request = outgoing.as_mut().expect("it is not sent yet");
         if request.method() == Method::CONNECT {
             return Err(Failure::Method);
         }
-        let is_upgrade = forward::upgrade_asked(&request);
-        let who = self.who(&request);
+        let is_upgrade = forward::upgrade_asked(request);
+        let admitted = self.admit(request).await?;
+        let lane = &self.conn.lane;
+        let (telling, forwarding) = (lane.identify.headers(), lane.settings.forwarding);
+        forward::rewrite_request(request, &self.origin, telling, forwarding, is_upgrade);
+        self.exchange(&admitted, outgoing, is_upgrade).await
+    }
+
+    async fn admit(&self, request: &Request<Carried>) -> Result<Admitted, Failure> {
+        let who = self.who(request);
         let before = self.conn.path();
         let admitted = self
             .conn
-            .admit(&who, PathKind::Http, || resource(&request))
+            .admit(&who, PathKind::Http, || resource(request))
             .await;
         if let Some(own) = &self.own
             && self.conn.path() != before
@@ -184,16 +201,11 @@ impl Requests {
             // It was announced for the user before.
             own.take();
         }
-        let admitted = admitted.map_err(Failure::NotAdmitted)?;
-        let mut request = request.map(Carried::new);
-        let lane = &self.conn.lane;
-        let (telling, forwarding) = (lane.identify.headers(), lane.settings.forwarding);
-        forward::rewrite_request(&mut request, &self.origin, telling, forwarding, is_upgrade);
-        self.exchange(&admitted, request, is_upgrade).await
+        admitted.map_err(Failure::NotAdmitted)
     }
 
     /// For whom this request speaks: as the one before, while nothing that tells has changed.
-    fn who(&self, request: &Request<Incoming>) -> Rc<Who> {
+    fn who(&self, request: &Request<Carried>) -> Rc<Who> {
         let lane = &self.conn.lane;
         let identify = &lane.identify;
         let mut marks = lane.marks.borrow_mut();
@@ -222,30 +234,19 @@ impl Requests {
     async fn exchange(
         &self,
         admitted: &Admitted,
-        mut request: Request<Carried>,
+        outgoing: &mut Outgoing,
         is_upgrade: bool,
     ) -> Result<Response<Answer>, Failure> {
-        if let Some(upstream) = self.kept(admitted) {
-            let again = copy(&request);
-            match self.send(upstream, request, is_upgrade).await {
-                Ok(response) => return Ok(response),
-                Err(NoAnswer::Late) => return Err(Failure::Time),
-                Err(NoAnswer::Not(unanswered)) => match (unanswered, again) {
-                    (Unanswered::NotSent(back), _) => request = *back,
-                    (Unanswered::Silent, Some(again)) => request = again,
-                    (Unanswered::Silent, None) | (Unanswered::Broken, _) => {
-                        return Err(Failure::Server);
-                    }
-                },
+        if let Some(mut upstream) = self.kept(admitted) {
+            let answered = self.send(&mut upstream, outgoing).await;
+            if answered.is_ok() || outgoing.is_none() {
+                return self.deliver(answered?, upstream, is_upgrade);
             }
             LaneCounters::add(&self.conn.lane.counters.retried);
         }
-        let upstream = self.connect(admitted).await?;
-        let sent = self.send(upstream, request, is_upgrade).await;
-        sent.map_err(|error| match error {
-            NoAnswer::Late => Failure::Time,
-            NoAnswer::Not(_) => Failure::Server,
-        })
+        let mut upstream = self.connect(admitted).await?;
+        let response = self.send(&mut upstream, outgoing).await?;
+        self.deliver(response, upstream, is_upgrade)
     }
 
     /// An idle connection to the server, if there is one.
@@ -269,33 +270,37 @@ impl Requests {
 
     async fn send(
         &self,
-        mut upstream: Upstream,
-        request: Request<Carried>,
-        is_upgrade: bool,
-    ) -> Result<Response<Answer>, NoAnswer> {
+        upstream: &mut Upstream,
+        outgoing: &mut Outgoing,
+    ) -> Result<Response<Incoming>, Failure> {
         self.conn.enter_phase(Phase::Awaiting);
-        let answered = upstream.exchange(request, || self.conn.is_late()).await;
-        let response = answered.ok_or(NoAnswer::Late)?.map_err(NoAnswer::Not)?;
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(self.deliver(response, upstream));
-        }
-        if !is_upgrade {
-            return Err(NoAnswer::Not(Unanswered::Broken));
-        }
-        self.upgraded.replace(Some(upstream));
-        let mut response = response.map(|_| Answer::Empty);
-        forward::rewrite_response(&mut response);
-        Ok(response)
+        let answered = upstream.exchange(outgoing, || self.conn.is_late()).await;
+        answered.map_err(|unanswered| match unanswered {
+            Unanswered::Late => Failure::Time,
+            Unanswered::Broken => Failure::Server,
+        })
     }
 
-    fn deliver(&self, response: Response<Incoming>, upstream: Upstream) -> Response<Answer> {
-        let keeper = Keeper {
-            conn: Rc::clone(&self.conn),
-            own: self.own.clone(),
+    fn deliver(
+        &self,
+        response: Response<Incoming>,
+        upstream: Upstream,
+        is_upgrade: bool,
+    ) -> Result<Response<Answer>, Failure> {
+        let mut response = if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let keeper = Keeper {
+                conn: Rc::clone(&self.conn),
+                own: self.own.clone(),
+            };
+            response.map(|body| Flowing::begin(body, upstream, keeper))
+        } else if is_upgrade {
+            self.upgraded.replace(Some(upstream));
+            response.map(|_| Answer::Empty)
+        } else {
+            return Err(Failure::Server);
         };
-        let mut response = response.map(|body| Flowing::begin(body, upstream, keeper));
         forward::rewrite_response(&mut response);
-        response
+        Ok(response)
     }
 
     fn refuse(&self, failure: Failure) -> Response<Answer> {
@@ -324,12 +329,6 @@ impl Requests {
     }
 }
 
-/// Why a request sent on one connection came to nothing.
-enum NoAnswer {
-    Late,
-    Not(Unanswered),
-}
-
 impl Failure {
     fn status(self) -> StatusCode {
         match self {
@@ -355,7 +354,7 @@ impl Failure {
 }
 
 /// What a request asks for, for people: its host and path.
-fn resource(request: &Request<Incoming>) -> Box<str> {
+fn resource(request: &Request<Carried>) -> Box<str> {
     let host = request.headers().get(hyper::header::HOST);
     let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
     let mut text = String::with_capacity(RESOURCE_BYTES);
@@ -366,19 +365,6 @@ fn resource(request: &Request<Incoming>) -> Box<str> {
         text.push(character);
     }
     text.into_boxed_str()
-}
-
-/// The same request once more, if it may be sent twice.
-fn copy(request: &Request<Carried>) -> Option<Request<Carried>> {
-    let may_repeat = forward::is_idempotent(request.method());
-    if !may_repeat || !matches!(request.body(), Carried::Empty) {
-        return None;
-    }
-    let mut copy = Request::new(Carried::Empty);
-    copy.method_mut().clone_from(request.method());
-    copy.uri_mut().clone_from(request.uri());
-    copy.headers_mut().clone_from(request.headers());
-    Some(copy)
 }
 
 /// Waits for `work` as long as the phase of `conn` has time; `None` when that is over.

@@ -30,6 +30,7 @@ mod sources;
 mod tcp;
 mod tunnel;
 mod upstream;
+mod upstream_io;
 mod wakes;
 
 pub use ask::{Asked, Identify, Questions, Who};

@@ -1,12 +1,11 @@
 //! Connections to application servers: opened, lent to one request at a time, kept for the next.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,11 +14,10 @@ use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use presently_sip::Moment;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::carried::Carried;
-use crate::client_io::poll_write_slices;
+use crate::upstream_io::{UpstreamIo, Wire};
 use crate::wakes::Wakes;
 
 /// One connection that speaks HTTP/1.1. Nobody polls it but who holds it: hyper's two halves of it
@@ -29,7 +27,7 @@ pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
     requests: SendRequest<Carried>,
     driven: Driven,
-    heard: Rc<Cell<bool>>,
+    wire: Rc<Wire>,
     idle_since: Moment,
 }
 
@@ -41,48 +39,51 @@ struct Driven {
 }
 
 /// Why an application server gave no answer.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Unanswered {
-    /// The request was not sent; here it is.
-    NotSent(Box<Request<Carried>>),
-    /// It was sent, and the connection ended before the first byte of an answer.
-    Silent,
-    /// What came is no answer.
+    /// It took too long.
+    Late,
+    /// The connection ended, or what came is no answer.
     Broken,
 }
 
 impl Upstream {
     /// Begins to speak HTTP on a connection.
     pub(crate) async fn open(stream: TcpStream, address: SocketAddr) -> hyper::Result<Self> {
-        let heard = Rc::new(Cell::new(false));
+        let (wire, wakes) = (Rc::new(Wire::default()), Wakes::new());
         let io = UpstreamIo {
             stream,
-            heard: Rc::clone(&heard),
+            wire: Rc::clone(&wire),
+            wakes: wakes.clone(),
         };
         let (requests, connection) = Builder::new().handshake(TokioIo::new(io)).await?;
         let driven = Driven {
             connection: Box::new(connection),
             is_over: false,
-            wakes: Wakes::new(),
+            wakes,
         };
         Ok(Self {
             address,
             requests,
             driven,
-            heard,
+            wire,
             idle_since: Moment::default(),
         })
     }
 
-    /// Sends a request and waits for the head of its answer. `is_late` ends the waiting.
+    /// Sends the request in `outgoing` and waits for the head of its answer; `is_late` ends the
+    /// waiting. A request that may be sent once more is put back.
     pub(crate) async fn exchange(
         &mut self,
-        request: Request<Carried>,
+        outgoing: &mut Option<Request<Carried>>,
         mut is_late: impl FnMut() -> bool,
-    ) -> Option<Result<Response<Incoming>, Unanswered>> {
-        self.heard.set(false);
+    ) -> Result<Response<Incoming>, Unanswered> {
         let (driven, requests) = (&mut self.driven, &mut self.requests);
-        let answer = driven.wakes.quietly(|| requests.try_send_request(request));
+        let answer = {
+            let request = outgoing.take().ok_or(Unanswered::Broken)?;
+            self.wire.begin(&request);
+            driven.wakes.quietly(|| requests.try_send_request(request))
+        };
         let mut answer = std::pin::pin!(answer);
         let answer = std::future::poll_fn(|cx| {
             if is_late() {
@@ -94,12 +95,11 @@ impl Upstream {
             let mut unheard = Context::from_waker(Waker::noop());
             answer.as_mut().poll(&mut unheard).map(Some)
         });
-        let answer = answer.await?;
-        Some(answer.map_err(|mut error| match error.take_message() {
-            Some(request) => Unanswered::NotSent(Box::new(request)),
-            None if self.heard.get() => Unanswered::Broken,
-            None => Unanswered::Silent,
-        }))
+        let answer = answer.await.ok_or(Unanswered::Late)?;
+        answer.map_err(|mut error| {
+            *outgoing = error.take_message().or_else(|| self.wire.again());
+            Unanswered::Broken
+        })
     }
 
     /// Lets the connection read and write what it can, and wakes the task of `cx` for the rest.
@@ -191,56 +191,5 @@ impl Pool {
             idle.retain(|upstream| now.since(upstream.idle_since) < span);
             !idle.is_empty()
         });
-    }
-}
-
-/// A connection to an application server that notes whether anything came.
-struct UpstreamIo {
-    stream: TcpStream,
-    heard: Rc<Cell<bool>>,
-}
-
-impl AsyncRead for UpstreamIo {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        if buffer.filled().len() > before {
-            self.heard.set(true);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for UpstreamIo {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        poll_write_slices(&mut self.stream, cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 /// What a connection wakes: the task that holds it, and nobody while it is kept. Sockets and
 /// channels know this waker alone, so that it need not be told to them anew for each holder.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Wakes {
     noted: Arc<Noted>,
     waker: Waker,
@@ -16,6 +16,7 @@ pub(crate) struct Wakes {
 struct Noted {
     is_woken: AtomicBool,
     is_quiet: AtomicBool,
+    is_blocked: AtomicBool,
     holder: Mutex<Waker>,
 }
 
@@ -25,6 +26,7 @@ impl Wakes {
         let noted = Arc::new(Noted {
             is_woken: AtomicBool::new(false),
             is_quiet: AtomicBool::new(false),
+            is_blocked: AtomicBool::new(false),
             holder: Mutex::new(Waker::noop().clone()),
         });
         Self {
@@ -60,6 +62,21 @@ impl Wakes {
         done
     }
 
+    /// Polls what wakes the connection when it has something, unless it had nothing and nothing has
+    /// woken the connection since: hyper looks for more after every step it takes.
+    pub(crate) fn poll_woken<T>(&self, poll: impl FnOnce() -> Poll<T>) -> Poll<T> {
+        let is_blocked = &self.noted.is_blocked;
+        if is_blocked.load(Relaxed) {
+            return Poll::Pending;
+        }
+        is_blocked.store(true, Relaxed);
+        let polled = poll();
+        if polled.is_ready() {
+            is_blocked.store(false, Relaxed);
+        }
+        polled
+    }
+
     /// Whether anything has happened since the last poll.
     pub(crate) fn is_woken(&self) -> bool {
         self.noted.is_woken.load(Relaxed)
@@ -79,6 +96,7 @@ impl Wake for Noted {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        self.is_blocked.store(false, Relaxed);
         if !self.is_quiet.load(Relaxed) {
             self.is_woken.store(true, Relaxed);
             self.holder().wake_by_ref();
@@ -104,5 +122,28 @@ mod tests {
         assert!(!wakes.is_woken(), "polled since, and quiet");
         wakes.waker.wake_by_ref();
         assert!(wakes.is_woken() && !holder.is_woken(), "nobody holds it");
+    }
+    #[test]
+    fn what_had_nothing_is_asked_again_once_it_has_woken() {
+        let wakes = Wakes::new();
+        let asked = std::cell::Cell::new(0);
+        let mut answers = vec![
+            Poll::Pending,
+            Poll::Pending,
+            Poll::Ready(()),
+            Poll::Ready(()),
+        ];
+        let mut ask = || {
+            wakes.poll_woken(|| {
+                asked.set(asked.get() + 1);
+                answers.pop().expect("it is not asked so often")
+            })
+        };
+        assert!(ask().is_ready() && ask().is_ready(), "ready stays ready");
+        assert!(ask().is_pending() && ask().is_pending());
+        assert_eq!(asked.get(), 3, "nothing has woken it");
+        wakes.quietly(|| wakes.waker.wake_by_ref());
+        assert!(ask().is_pending());
+        assert_eq!(asked.get(), 4, "it may be what has woken it");
     }
 }

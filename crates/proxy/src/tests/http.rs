@@ -238,11 +238,14 @@ async fn a_request_on_a_stale_connection_is_sent_once_more() {
     send(&mut server, &ok("a")).await;
     expect_ok(&mut client, "a").await;
     // The server takes the request, and closes without a word.
-    send(&mut client, &get("/again", "alice")).await;
-    head(&mut server).await;
+    let again = "DELETE /again?now HTTP/1.1\r\nHost: a\r\nX-User: alice\r\n\
+        Cookie: a=b: c\r\nX-Many: 1\r\nX-Many:\r\n\r\n";
+    send(&mut client, again).await;
+    let first = head(&mut server).await;
+    assert!(first.starts_with("DELETE /again?now ") && first.contains("cookie: a=b: c\r\n"));
     drop(server);
     let mut server = app.accept().await;
-    assert!(head(&mut server).await.starts_with("GET /again "));
+    assert_eq!(head(&mut server).await, first);
     send(&mut server, &ok("b")).await;
     expect_ok(&mut client, "b").await;
     assert_eq!(side.proxy.counters().retried, 1);
