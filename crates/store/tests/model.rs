@@ -367,7 +367,8 @@ impl Model {
         assert!(written.next().is_none());
         for document in read {
             let watched = self::user(&document.resource.aor);
-            let version = self.versions.get(&watched).copied().unwrap_or(0);
+            // Nothing is as new as the counter it was read at.
+            let version = self.versions.get(&watched).copied().unwrap_or(self.counter);
             assert_eq!(document.version, Version(version));
         }
         let removes = |change: &Change| {
