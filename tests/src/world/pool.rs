@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use presently::host::Host;
+use presently::host::{Host, Legacy};
 use presently_balancer::{Balancer, Domains};
 use presently_pool::{Incarnation, MemberId, MemberState, Membership, Role};
 use presently_presence::package::Packages;
@@ -202,7 +202,7 @@ impl World {
     pub(super) fn start(&mut self) {
         for place in 0..self.processes.len() {
             let formers = self.lives_of(place);
-            let joined = self.join_all(place, &formers);
+            let joined = self.join_all(place, &formers, None);
             assert!(joined, "a process did not join");
         }
         // Two beats: everybody is known to everybody.
@@ -232,7 +232,7 @@ impl World {
         }
         joining.looks += 1;
         if now.is_empty() || joining.looks > STANDSTILL_LOOKS {
-            self.join_all(place, &now);
+            self.join_all(place, &now, None);
         }
     }
 
@@ -241,6 +241,12 @@ impl World {
     pub(super) fn join_anew(&mut self, place: usize) {
         let own = self.processes[place].lives.clone();
         let found = self.lives_of(place);
+        let process = &mut self.processes[place];
+        let now = process.clock.now(self.now);
+        let legacy = match std::mem::replace(&mut process.state, State::Ended) {
+            State::Running(host) => Some(host.end(now).1),
+            _ => None,
+        };
         self.kill(place);
         let is_own = |(id, incarnation, _): &(MemberId, Incarnation, u64)| {
             own.iter()
@@ -248,7 +254,7 @@ impl World {
         };
         let faults = self.processes[place].line.faults();
         if found.iter().all(is_own) && !faults.is_away && !faults.is_stuck {
-            self.join_all(place, &found);
+            self.join_all(place, &found, legacy);
         } else {
             self.begin_again(place);
         }
@@ -259,7 +265,12 @@ impl World {
         self.processes[place].formers(&members)
     }
 
-    fn join_all(&mut self, place: usize, formers: &[(MemberId, Incarnation, u64)]) -> bool {
+    fn join_all(
+        &mut self,
+        place: usize,
+        formers: &[(MemberId, Incarnation, u64)],
+        legacy: Option<Legacy>,
+    ) -> bool {
         let status = self.status();
         let process = &mut self.processes[place];
         process.begun += 1;
@@ -300,6 +311,9 @@ impl World {
             self.processes[place].lives.push(life);
         }
         host.set_joined(now, now.moment);
+        if let Some(legacy) = legacy {
+            host.inherit(now, legacy);
+        }
         let process = &mut self.processes[place];
         process.state = State::Running(Box::new(host));
         process.is_touched = true;
