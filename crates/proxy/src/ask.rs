@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use hyper::header::HeaderName;
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, Uri};
 use presently_nlb::{Entering, PathId};
 use presently_sip::Aor;
@@ -127,6 +127,12 @@ pub trait Identify: Send + Sync + 'static {
 
     /// For whom this request speaks.
     fn who(&self, target: &Uri, headers: &HeaderMap) -> Who;
+
+    /// What a client that names nobody can be asked for, as values of `WWW-Authenticate`. Without
+    /// any it is told 403: a 401 would have to say how to ask again (RFC 9110 §15.5.2).
+    fn challenges(&self) -> &[HeaderValue] {
+        &[]
+    }
 
     /// The address of record of a user who is only named: by the first line of raw TCP, or by a
     /// PROXY header.

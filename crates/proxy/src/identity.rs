@@ -14,7 +14,7 @@ mod template;
 use std::time::SystemTime;
 
 use hyper::Uri;
-use hyper::header::{HeaderMap, HeaderName};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use presently_sip::{Aor, WallTime};
 
 use crate::{Identify, Who};
@@ -49,6 +49,7 @@ pub struct Identity {
     devices: Vec<Source>,
     aor: AorTemplate,
     headers: Vec<HeaderName>,
+    challenges: Vec<HeaderValue>,
 }
 
 impl Identity {
@@ -59,11 +60,19 @@ impl Identity {
         headers.push(RESUMES);
         headers.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
         headers.dedup();
+        let mut challenges = Vec::new();
+        for challenge in users.iter().filter_map(Source::challenge) {
+            let challenge = HeaderValue::from_static(challenge);
+            if !challenges.contains(&challenge) {
+                challenges.push(challenge);
+            }
+        }
         Self {
             users,
             devices,
             aor,
             headers,
+            challenges,
         }
     }
 
@@ -103,6 +112,10 @@ impl Identify for Identity {
         self.who_at(WallTime::default().after(since), target.query(), headers)
     }
 
+    fn challenges(&self) -> &[HeaderValue] {
+        &self.challenges
+    }
+
     fn named(&self, name: &str) -> Option<Aor> {
         self.aor.aor(name)
     }
@@ -117,6 +130,16 @@ impl Source {
             Self::Header(name) => Some(name.clone()),
             Self::Jwt(jwt) => jwt.from.header(),
             Self::Query(_) => None,
+        }
+    }
+
+    /// How a client is asked for it, if HTTP has a way: only for what `Authorization` carries
+    /// (RFC 7617 §2, RFC 6750 §3).
+    fn challenge(&self) -> Option<&'static str> {
+        match self {
+            Self::Basic => Some(BASIC_CHALLENGE),
+            Self::Jwt(jwt) if jwt.from == TokenPlace::Bearer => Some(BEARER_CHALLENGE),
+            Self::Cookie(_) | Self::Header(_) | Self::Jwt(_) | Self::Query(_) => None,
         }
     }
 
@@ -173,6 +196,10 @@ pub const RESUMES: HeaderName = HeaderName::from_static("presently-session");
 
 /// The parameter of the query with it, for a WebSocket, whose page can set no header.
 pub const RESUMES_PARAMETER: &str = "presently-uuid";
+
+/// Names are read as UTF-8 (RFC 7617 §2.1).
+const BASIC_CHALLENGE: &str = r#"Basic realm="presently", charset="UTF-8""#;
+const BEARER_CHALLENGE: &str = r#"Bearer realm="presently""#;
 
 /// The longest name of a device.
 const DEVICE_BYTES_MAX: usize = 128;
