@@ -23,7 +23,8 @@ pub use jwt::{Jwt, TokenPlace};
 pub use key::{InvalidKey, JwtAlgorithm, JwtKey};
 pub use template::{AorTemplate, InvalidTemplate};
 
-use part::{Found, Parts};
+pub(crate) use part::Found;
+use part::Parts;
 
 /// Where a request says a name.
 #[derive(Clone, Debug)]
@@ -84,14 +85,13 @@ impl Identity {
             query: query.unwrap_or_default(),
         };
         Who {
-            user: parts
-                .first_name(&self.users)
-                .and_then(|name| self.aor.aor(&name)),
             device: parts
                 .first_name(&self.devices)
+                .text()
                 .filter(|name| is_printable(name) && name.len() <= DEVICE_BYTES_MAX)
                 .map(Into::into),
             uuid: parts.uuid(),
+            ..Who::named(parts.first_name(&self.users), |name| self.aor.aor(name))
         }
     }
 }
@@ -153,14 +153,11 @@ impl Source {
 }
 
 impl Parts<'_> {
-    /// The name that the first of `sources` gives that is not silent; `None` when it gives none
-    /// that can be believed.
-    fn first_name(&self, sources: &[Source]) -> Option<String> {
+    /// What the first of `sources` has that is not silent.
+    fn first_name(&self, sources: &[Source]) -> Found {
         let mut found = sources.iter().map(|source| self.name(source));
-        match found.find(|found| *found != Found::Absent)? {
-            Found::Text(name) => Some(name),
-            Found::Absent | Found::Refused => None,
-        }
+        let first = found.find(|found| *found != Found::Absent);
+        first.unwrap_or(Found::Absent)
     }
 
     fn name(&self, source: &Source) -> Found {

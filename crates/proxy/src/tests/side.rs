@@ -58,7 +58,7 @@ impl Side {
     /// The next question, which must be for a path.
     pub(crate) async fn entering(&mut self) -> Entering {
         match self.asked().await {
-            Asked::Enter(entering) => *entering,
+            Asked::Enter { entering, .. } => *entering,
             other @ Asked::Left { .. } => panic!("{other:?}"),
         }
     }
@@ -67,7 +67,7 @@ impl Side {
     pub(crate) async fn left(&mut self) -> PathId {
         match self.asked().await {
             Asked::Left { path } => path,
-            other @ Asked::Enter(_) => panic!("{other:?}"),
+            other @ Asked::Enter { .. } => panic!("{other:?}"),
         }
     }
 
