@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 use presently_nlb::PathKind;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use crate::conn::Conn;
@@ -43,7 +44,11 @@ async fn open(
     };
     let who = Who::named(found, |name| conn.lane.identify.named(name));
     let resource = || format!("tcp {}", listener.address).into_boxed_str();
-    let admitted = conn.admit(&who, PathKind::Tcp, resource).await;
+    let admitted = tokio::select! {
+        biased;
+        () = gone(&stream, !rest.is_empty()) => return None,
+        admitted = conn.admit(&who, PathKind::Tcp, resource) => admitted,
+    };
     let Ok(admitted) = admitted else {
         LaneCounters::add(&conn.lane.counters.refused);
         return None;
@@ -71,6 +76,20 @@ async fn read_line(conn: &Conn, stream: &mut TcpStream, rest: Bytes) -> Option<B
     }
     conn.note_read(bytes.len() - before);
     Some(bytes.freeze())
+}
+
+/// Ends when a client that waits is gone: nobody reads what it sends, so nobody else would see it.
+///
+/// A client that closes and one that has said all it has to say and waits for the answer send the
+/// same FIN: TCP cannot tell them apart until something is sent to them. So one that has said
+/// something is taken for gone when its connection is reset or has timed out, and served otherwise.
+/// One that ends without a byte of its own has asked for nothing, and is gone.
+async fn gone(client: &TcpStream, has_spoken: bool) {
+    if !has_spoken && matches!(client.peek(&mut [0]).await, Ok(0) | Err(_)) {
+        return;
+    }
+    // If this itself cannot be waited for, the thread is ending.
+    let _ = client.ready(Interest::ERROR).await;
 }
 
 /// The user whom the first line names: the word after `first_word`.

@@ -206,6 +206,41 @@ async fn a_user_whom_a_trusted_proxy_names_cannot_say_to_be_another() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_gone_while_it_waits_has_left() {
+    // It has said nothing and closes; it has, and resets.
+    for (settings, line) in [
+        (with(Listener::tcp(loopback())), ""),
+        (named(), "USER alice\nmore"),
+    ] {
+        let mut side = Side::new(settings);
+        let mut client = side.client().await;
+        send(&mut client, line).await;
+        let path = side.entering().await.path;
+        if !line.is_empty() {
+            client.set_zero_linger().unwrap();
+        }
+        drop(client);
+        assert_eq!(side.left().await, path, "{line:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_has_said_all_and_waits_is_served() {
+    for settings in [with(Listener::tcp(loopback())), named()] {
+        let (mut side, app) = (Side::new(settings), App::new().await);
+        let mut client = side.client().await;
+        send(&mut client, "USER alice\n").await;
+        client.shutdown().await.unwrap();
+        side.admit(&app).await;
+        let mut server = app.accept().await;
+        expect(&mut server, "USER alice\n").await;
+        assert!(is_closed(&mut server).await);
+        send(&mut server, "answer").await;
+        expect(&mut client, "answer").await;
+    }
+}
+
+#[tokio::test]
 async fn bytes_without_a_proxy_header_are_the_clients_where_it_is_optional() {
     let mut side = Side::new(behind(ProxyHeader::Optional));
     let app = App::new().await;
