@@ -76,7 +76,7 @@ fn serve(proxy: &Proxy, mut questions: Questions, servers: &Servers) -> Result<(
     let mut counts = vec![0_usize; servers.web.len().max(servers.raw.len())];
     while let Some(asked) = runtime.block_on(questions.next()) {
         match asked {
-            Asked::Enter(entering) => {
+            Asked::Enter { entering, .. } => {
                 let list = match entering.kind {
                     PathKind::Tcp => &servers.raw,
                     PathKind::Http => &servers.web,

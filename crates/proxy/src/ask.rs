@@ -3,17 +3,25 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use hyper::header::HeaderName;
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, Uri};
 use presently_nlb::{Entering, PathId};
 use presently_sip::Aor;
 use tokio::sync::mpsc;
 
+use crate::identity::Found;
+
 /// One question or report of the proxy.
 #[derive(Debug)]
 pub enum Asked {
     /// A path wants in, and waits for its verdict.
-    Enter(Box<Entering>),
+    Enter {
+        /// What it says of itself.
+        entering: Box<Entering>,
+        /// Whether it names a user who is not to be believed: then it is nobody's, whatever else
+        /// could tell whose it is.
+        is_refused: bool,
+    },
     /// A path is over. Said once of each path that entered, whatever the verdict was, and whether
     /// or not it had come; not of one that was refused.
     Left {
@@ -70,21 +78,21 @@ impl Questions {
     }
 
     fn note(&self, asked: &Asked) {
-        if matches!(asked, Asked::Enter(_)) {
+        if matches!(asked, Asked::Enter { .. }) {
             self.waiting.fetch_sub(1, Relaxed);
         }
     }
 }
 
 impl Asking {
-    /// Asks for a path, unless too many wait already.
-    pub(crate) fn enter(&self, entering: Box<Entering>) -> Result<(), Crowded> {
+    /// Asks for a path, unless too many wait already: `question` says for which.
+    pub(crate) fn enter(&self, question: Asked) -> Result<(), Crowded> {
         if self.waiting.fetch_add(1, Relaxed) >= self.waiting_max {
             self.waiting.fetch_sub(1, Relaxed);
             return Err(Crowded);
         }
         // A control loop that is gone answers nobody: the path's time ends it.
-        let _ = self.queue.send(Asked::Enter(entering));
+        let _ = self.queue.send(question);
         Ok(())
     }
 
@@ -103,6 +111,8 @@ pub(crate) struct Crowded;
 pub struct Who {
     /// The user; `None` when it names nobody.
     pub user: Option<Aor>,
+    /// Whether it names one who is not to be believed.
+    pub is_refused: bool,
     /// Which of the user's devices, if it says so.
     pub device: Option<Arc<str>>,
     /// The UUID it brings along, if it resumes.
@@ -110,6 +120,17 @@ pub struct Who {
 }
 
 impl Who {
+    /// Whoever is called what was found; one whose name makes no `aor` is not believed.
+    pub(crate) fn named(found: Found, aor: impl FnOnce(&str) -> Option<Aor>) -> Self {
+        let is_absent = found == Found::Absent;
+        let user = found.text().and_then(|name| aor(&name));
+        Self {
+            is_refused: user.is_none() && !is_absent,
+            user,
+            ..Self::default()
+        }
+    }
+
     /// Whether both speak for the same user on the same device.
     pub(crate) fn is_same_user(&self, other: &Self) -> bool {
         self.user == other.user && self.device == other.device
@@ -127,6 +148,12 @@ pub trait Identify: Send + Sync + 'static {
 
     /// For whom this request speaks.
     fn who(&self, target: &Uri, headers: &HeaderMap) -> Who;
+
+    /// What a client that names nobody can be asked for, as values of `WWW-Authenticate`. Without
+    /// any it is told 403: a 401 would have to say how to ask again (RFC 9110 §15.5.2).
+    fn challenges(&self) -> &[HeaderValue] {
+        &[]
+    }
 
     /// The address of record of a user who is only named: by the first line of raw TCP, or by a
     /// PROXY header.

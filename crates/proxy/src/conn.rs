@@ -306,7 +306,10 @@ impl Conn {
             opened: now,
             traffic: Arc::clone(&traffic),
         };
-        let asked = self.lane.asking.enter(Box::new(entering));
+        let asked = self.lane.asking.enter(Asked::Enter {
+            entering: Box::new(entering),
+            is_refused: who.is_refused,
+        });
         asked.map_err(|_| NotAdmitted::Refused(Refusal::Full))?;
         self.lane.paths.borrow_mut().insert(id, Rc::clone(self));
         self.path.replace(Some(Path {

@@ -31,13 +31,24 @@ impl Origin {
     }
 }
 
-/// The protocol a request asks to go over to, if it does so properly: with nothing to follow the
-/// request before (RFC 9110 §7.8).
+/// Whether a request asks to go over to another protocol, and does so properly: with nothing to
+/// follow the request before (RFC 9110 §7.8).
 pub(crate) fn upgrade_asked<B: hyper::body::Body>(request: &Request<B>) -> bool {
     request.headers().contains_key(UPGRADE)
         && request.version() == Version::HTTP_11
         && request.body().is_end_stream()
         && has_token(request.headers(), "upgrade")
+        && protocols(request.headers()).next().is_some()
+}
+
+/// The protocols a request asks to go over to. HTTP/2 is ignored, as it may be (RFC 9110 §7.8): of
+/// the requests in such a tunnel nobody would ask whose they are.
+fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let all = headers.get_all(UPGRADE).iter().flat_map(tokens);
+    all.filter(|protocol| {
+        let name = protocol.split('/').next().unwrap_or_default();
+        !name.eq_ignore_ascii_case("h2c")
+    })
 }
 
 /// Whether a request may be sent again when nothing came back (RFC 9110 §9.2.2).
@@ -79,7 +90,10 @@ fn clean_request(headers: &mut HeaderMap, telling: &[HeaderName], is_upgrade: bo
         headers.remove(CONTENT_LENGTH);
     }
     let takes_trailers = headers.get(TE).is_some_and(|te| te == "trailers");
-    let upgrade = is_upgrade.then(|| headers.get(UPGRADE).cloned()).flatten();
+    let upgrade = is_upgrade.then(|| {
+        let protocols: Vec<_> = protocols(headers).collect();
+        HeaderValue::try_from(protocols.join(", ")).expect("parts of values make a value")
+    });
     remove_hops(headers, telling);
     // Ours to answer: hyper does, when the application server has begun to read the body.
     headers.remove(EXPECT);
@@ -156,7 +170,7 @@ fn remove_hops(headers: &mut HeaderMap, telling: &[HeaderName]) {
     for name in [CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
         headers.remove(name);
     }
-    for name in ["keep-alive", "proxy-connection"] {
+    for name in ["http2-settings", "keep-alive", "proxy-connection"] {
         headers.remove(name);
     }
 }
@@ -168,6 +182,7 @@ fn is_looked_at(name: &HeaderName) -> bool {
         name.as_str(),
         "connection"
             | "expect"
+            | "http2-settings"
             | "keep-alive"
             | "proxy-authenticate"
             | "proxy-authorization"

@@ -9,7 +9,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::server::conn::http1::{Builder, Parts};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -325,7 +325,22 @@ impl Requests {
             let allowed = HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS");
             headers.insert(ALLOW, allowed);
         }
+        if failure.status() == StatusCode::UNAUTHORIZED {
+            self.challenge(&mut response);
+        }
         response
+    }
+
+    /// Says how to ask again; where there is no way to say it, it is no 401 (RFC 9110 §15.5.2).
+    fn challenge(&self, response: &mut Response<Answer>) {
+        let challenges = self.conn.lane.identify.challenges();
+        for challenge in challenges {
+            let headers = response.headers_mut();
+            headers.append(WWW_AUTHENTICATE, challenge.clone());
+        }
+        if challenges.is_empty() {
+            *response.status_mut() = StatusCode::FORBIDDEN;
+        }
     }
 }
 

@@ -14,7 +14,7 @@ mod template;
 use std::time::SystemTime;
 
 use hyper::Uri;
-use hyper::header::{HeaderMap, HeaderName};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use presently_sip::{Aor, WallTime};
 
 use crate::{Identify, Who};
@@ -23,7 +23,8 @@ pub use jwt::{Jwt, TokenPlace};
 pub use key::{InvalidKey, JwtAlgorithm, JwtKey};
 pub use template::{AorTemplate, InvalidTemplate};
 
-use part::{Found, Parts};
+pub(crate) use part::Found;
+use part::Parts;
 
 /// Where a request says a name.
 #[derive(Clone, Debug)]
@@ -49,6 +50,7 @@ pub struct Identity {
     devices: Vec<Source>,
     aor: AorTemplate,
     headers: Vec<HeaderName>,
+    challenges: Vec<HeaderValue>,
 }
 
 impl Identity {
@@ -59,11 +61,19 @@ impl Identity {
         headers.push(RESUMES);
         headers.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
         headers.dedup();
+        let mut challenges = Vec::new();
+        for challenge in users.iter().filter_map(Source::challenge) {
+            let challenge = HeaderValue::from_static(challenge);
+            if !challenges.contains(&challenge) {
+                challenges.push(challenge);
+            }
+        }
         Self {
             users,
             devices,
             aor,
             headers,
+            challenges,
         }
     }
 
@@ -75,14 +85,13 @@ impl Identity {
             query: query.unwrap_or_default(),
         };
         Who {
-            user: parts
-                .first_name(&self.users)
-                .and_then(|name| self.aor.aor(&name)),
             device: parts
                 .first_name(&self.devices)
+                .text()
                 .filter(|name| is_printable(name) && name.len() <= DEVICE_BYTES_MAX)
                 .map(Into::into),
             uuid: parts.uuid(),
+            ..Who::named(parts.first_name(&self.users), |name| self.aor.aor(name))
         }
     }
 }
@@ -103,6 +112,10 @@ impl Identify for Identity {
         self.who_at(WallTime::default().after(since), target.query(), headers)
     }
 
+    fn challenges(&self) -> &[HeaderValue] {
+        &self.challenges
+    }
+
     fn named(&self, name: &str) -> Option<Aor> {
         self.aor.aor(name)
     }
@@ -120,6 +133,16 @@ impl Source {
         }
     }
 
+    /// How a client is asked for it, if HTTP has a way: only for what `Authorization` carries
+    /// (RFC 7617 §2, RFC 6750 §3).
+    fn challenge(&self) -> Option<&'static str> {
+        match self {
+            Self::Basic => Some(BASIC_CHALLENGE),
+            Self::Jwt(jwt) if jwt.from == TokenPlace::Bearer => Some(BEARER_CHALLENGE),
+            Self::Cookie(_) | Self::Header(_) | Self::Jwt(_) | Self::Query(_) => None,
+        }
+    }
+
     fn is_in_query(&self) -> bool {
         match self {
             Self::Basic | Self::Cookie(_) | Self::Header(_) => false,
@@ -130,14 +153,11 @@ impl Source {
 }
 
 impl Parts<'_> {
-    /// The name that the first of `sources` gives that is not silent; `None` when it gives none
-    /// that can be believed.
-    fn first_name(&self, sources: &[Source]) -> Option<String> {
+    /// What the first of `sources` has that is not silent.
+    fn first_name(&self, sources: &[Source]) -> Found {
         let mut found = sources.iter().map(|source| self.name(source));
-        match found.find(|found| *found != Found::Absent)? {
-            Found::Text(name) => Some(name),
-            Found::Absent | Found::Refused => None,
-        }
+        let first = found.find(|found| *found != Found::Absent);
+        first.unwrap_or(Found::Absent)
     }
 
     fn name(&self, source: &Source) -> Found {
@@ -173,6 +193,10 @@ pub const RESUMES: HeaderName = HeaderName::from_static("presently-session");
 
 /// The parameter of the query with it, for a WebSocket, whose page can set no header.
 pub const RESUMES_PARAMETER: &str = "presently-uuid";
+
+/// Names are read as UTF-8 (RFC 7617 §2.1).
+const BASIC_CHALLENGE: &str = r#"Basic realm="presently", charset="UTF-8""#;
+const BEARER_CHALLENGE: &str = r#"Bearer realm="presently""#;
 
 /// The longest name of a device.
 const DEVICE_BYTES_MAX: usize = 128;

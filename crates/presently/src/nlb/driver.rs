@@ -177,12 +177,15 @@ impl Nlb {
     fn take_question(&mut self, now: Now, asked: Asked) {
         let by_address = self.config.settings.by_address;
         match asked {
-            Asked::Enter(entering) if by_address && self.bound.is_asked(&entering) => {
+            Asked::Enter {
+                entering,
+                is_refused: false,
+            } if by_address && self.bound.is_asked(&entering) => {
                 self.counters.bound_asked += 1;
                 let question = self.bound.ask(entering, now.wall);
                 self.out.operations.push(question);
             }
-            Asked::Enter(entering) => self.hand(now, Input::Enter(entering)),
+            Asked::Enter { entering, .. } => self.hand(now, Input::Enter(entering)),
             Asked::Left { path } if self.bound.left(path) => {}
             Asked::Left { path } => self.hand(now, Input::Left { path }),
         }

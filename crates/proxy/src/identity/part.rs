@@ -18,7 +18,7 @@ pub(super) struct Parts<'a> {
 
 /// What one place has.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// Nothing.
     Absent,
     /// Something that nobody should believe.
@@ -87,6 +87,14 @@ impl Parts<'_> {
 }
 
 impl Found {
+    /// The text, if it may be believed.
+    pub(crate) fn text(self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Absent | Self::Refused => None,
+        }
+    }
+
     /// What `read` makes of the text; it is refused when that is nothing, or an empty text.
     pub(super) fn map(self, read: impl FnOnce(&str) -> Option<String>) -> Self {
         match self {

@@ -1,6 +1,9 @@
 //! Requests, one after the other and one connection after the other.
 
+use std::sync::Arc;
+
 use crate::Listener;
+use crate::identity::{AorTemplate, Identity, Jwt, JwtAlgorithm, JwtKey, Source, TokenPlace};
 use presently_nlb::{PathKind, Refusal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -95,13 +98,72 @@ async fn a_refusal_is_answered_and_the_connection_may_ask_again() {
     let entering = side.entering().await;
     assert_eq!(entering.user, None);
     side.refuse(entering.path, Refusal::Anonymous);
-    assert!(head(&mut client).await.starts_with("HTTP/1.1 401 "));
+    assert!(head(&mut client).await.starts_with("HTTP/1.1 403 "));
     expect(&mut client, "the request names no user\n").await;
     send(&mut client, &get("/", "alice")).await;
     // A path that was refused has not left: nothing of it is there to give back.
     side.admit(&app).await;
     let mut server = app.accept().await;
     head(&mut server).await;
+}
+
+fn token(from: TokenPlace) -> Source {
+    let key = JwtKey::new(JwtAlgorithm::Hs256, &[7; 32]).unwrap();
+    Source::Jwt(Box::new(Jwt {
+        claim: "sub".into(),
+        key,
+        from,
+        issuer: None,
+        audience: None,
+    }))
+}
+
+#[tokio::test]
+async fn who_names_nobody_is_challenged_for_what_a_client_can_be_asked_for() {
+    let basic = "www-authenticate: Basic realm=\"presently\", charset=\"UTF-8\"";
+    let bearer = "www-authenticate: Bearer realm=\"presently\"";
+    let cookie = || token(TokenPlace::Cookie("user".into()));
+    let table = [
+        (vec![Source::Basic], 401, vec![basic]),
+        (
+            vec![token(TokenPlace::Bearer), Source::Basic],
+            401,
+            vec![bearer, basic],
+        ),
+        (
+            vec![Source::Query("user".into()), Source::Basic, Source::Basic],
+            401,
+            vec![basic],
+        ),
+        (vec![Source::Cookie("user".into()), cookie()], 403, vec![]),
+        (vec![], 403, vec![]),
+    ];
+    for (users, status, challenges) in table {
+        let template = AorTemplate::parse("sip:{user}@example.com").unwrap();
+        let identity = Identity::new(users, vec![Source::Basic], template);
+        let settings = with(Listener::http(loopback()));
+        let mut side = Side::start_with(settings, Arc::new(identity)).unwrap();
+        let mut client = side.client().await;
+        send(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let path = side.entering().await.path;
+        side.refuse(path, Refusal::Anonymous);
+        let answer = head(&mut client).await;
+        let began = format!("HTTP/1.1 {status} ");
+        assert!(answer.starts_with(&began), "{answer}");
+        let lines = answer.lines();
+        let asked: Vec<_> = lines.filter(|line| line.starts_with("www-")).collect();
+        assert_eq!(asked, challenges);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_while_it_waits_has_left() {
+    let mut side = Side::http();
+    let mut client = side.client().await;
+    send(&mut client, &get("/", "alice")).await;
+    let path = side.entering().await.path;
+    drop(client);
+    assert_eq!(side.left().await, path);
 }
 
 // S18

@@ -25,7 +25,15 @@ impl Side {
     }
 
     pub(crate) fn start(settings: Settings) -> Result<Self, StartError> {
-        let identify = Arc::new(ByHeader([HeaderName::from_static("x-user")]));
+        let by_header = ByHeader([HeaderName::from_static("x-user")]);
+        Self::start_with(settings, Arc::new(by_header))
+    }
+
+    /// Users are whom `identify` says.
+    pub(crate) fn start_with(
+        settings: Settings,
+        identify: Arc<dyn Identify>,
+    ) -> Result<Self, StartError> {
         let began = Instant::now();
         let clock = Arc::new(move || Moment::default().after(began.elapsed()));
         let started = Proxy::start(settings, identify, clock, NonZeroU16::MIN);
@@ -50,7 +58,7 @@ impl Side {
     /// The next question, which must be for a path.
     pub(crate) async fn entering(&mut self) -> Entering {
         match self.asked().await {
-            Asked::Enter(entering) => *entering,
+            Asked::Enter { entering, .. } => *entering,
             other @ Asked::Left { .. } => panic!("{other:?}"),
         }
     }
@@ -59,7 +67,7 @@ impl Side {
     pub(crate) async fn left(&mut self) -> PathId {
         match self.asked().await {
             Asked::Left { path } => path,
-            other @ Asked::Enter(_) => panic!("{other:?}"),
+            other @ Asked::Enter { .. } => panic!("{other:?}"),
         }
     }
 

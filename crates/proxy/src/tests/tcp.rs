@@ -1,7 +1,7 @@
 //! Raw TCP.
 
 use crate::proxy_protocol;
-use crate::{Carries, Listener, ProxyHeader, Settings};
+use crate::{Asked, Carries, Listener, ProxyHeader, Settings};
 use presently_nlb::{PathKind, Refusal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -167,13 +167,77 @@ async fn a_proxy_header_says_where_the_client_is() {
 async fn a_proxy_header_with_a_user_names_the_user() {
     let mut side = Side::new(behind(ProxyHeader::Required));
     let mut client = side.client().await;
-    let mut header = Vec::new();
-    let [from, to] = ["203.0.113.7:1234", "192.0.2.1:80"].map(|text| text.parse().unwrap());
-    proxy_protocol::write(from, to, Some("alice"), &mut header);
-    client.write_all(&header).await.unwrap();
+    client.write_all(&header_of(Some("alice"))).await.unwrap();
     let entering = side.entering().await;
     assert_eq!(entering.user.unwrap().user(), "alice");
-    assert_eq!(entering.source, from);
+    assert_eq!(entering.source, "203.0.113.7:1234".parse().unwrap());
+}
+
+/// A header of version 2 that names `user`.
+fn header_of(user: Option<&str>) -> Vec<u8> {
+    let mut header = Vec::new();
+    let [from, to] = ["203.0.113.7:1234", "192.0.2.1:80"].map(|text| text.parse().unwrap());
+    proxy_protocol::write(from, to, user, &mut header);
+    header
+}
+
+#[tokio::test]
+async fn a_user_whom_a_trusted_proxy_names_cannot_say_to_be_another() {
+    for (named, line, expected) in [
+        (Some("alice"), "USER bob\n", Some("alice")),
+        (Some("alice"), "no line", Some("alice")),
+        (Some("no name"), "USER bob\n", None),
+        (Some(""), "USER bob\n", None),
+        (None, "USER bob\n", Some("bob")),
+    ] {
+        let mut settings = behind(ProxyHeader::Required);
+        settings.listeners[0].carries = Carries::Tcp {
+            first_word: Some("USER".into()),
+        };
+        let (mut side, app) = (Side::new(settings), App::new().await);
+        let mut client = side.client().await;
+        client.write_all(&header_of(named)).await.unwrap();
+        send(&mut client, line).await;
+        let user = side.admit(&app).await.user;
+        let user = user.as_ref().map(presently_sip::Aor::user);
+        assert_eq!(user, expected, "{named:?} {line:?}");
+        expect(&mut app.accept().await, line).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_gone_while_it_waits_has_left() {
+    // It has said nothing and closes; it has, and resets.
+    for (settings, line) in [
+        (with(Listener::tcp(loopback())), ""),
+        (named(), "USER alice\nmore"),
+    ] {
+        let mut side = Side::new(settings);
+        let mut client = side.client().await;
+        send(&mut client, line).await;
+        let path = side.entering().await.path;
+        if !line.is_empty() {
+            client.set_zero_linger().unwrap();
+        }
+        drop(client);
+        assert_eq!(side.left().await, path, "{line:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_has_said_all_and_waits_is_served() {
+    for settings in [with(Listener::tcp(loopback())), named()] {
+        let (mut side, app) = (Side::new(settings), App::new().await);
+        let mut client = side.client().await;
+        send(&mut client, "USER alice\n").await;
+        client.shutdown().await.unwrap();
+        side.admit(&app).await;
+        let mut server = app.accept().await;
+        expect(&mut server, "USER alice\n").await;
+        assert!(is_closed(&mut server).await);
+        send(&mut server, "answer").await;
+        expect(&mut client, "answer").await;
+    }
 }
 
 #[tokio::test]
@@ -225,4 +289,31 @@ async fn a_server_is_told_where_the_client_is_and_who() {
         .await
         .unwrap();
     assert_eq!(received, expected);
+}
+
+#[tokio::test]
+async fn a_user_who_is_named_and_not_believed_is_told_from_none() {
+    for (settings, opening, expected) in [
+        (named(), b"USER no@name\n".to_vec(), true),
+        (named(), b"USER\n".to_vec(), true),
+        (named(), b"hello\n".to_vec(), false),
+        (
+            behind(ProxyHeader::Required),
+            header_of(Some("no name")),
+            true,
+        ),
+        (behind(ProxyHeader::Required), header_of(None), false),
+    ] {
+        let mut side = Side::new(settings);
+        let mut client = side.client().await;
+        client.write_all(&opening).await.unwrap();
+        let Asked::Enter {
+            entering,
+            is_refused,
+        } = side.asked().await
+        else {
+            panic!("it asks");
+        };
+        assert_eq!((entering.user, is_refused), (None, expected), "{opening:?}");
+    }
 }

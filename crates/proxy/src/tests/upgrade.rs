@@ -118,3 +118,33 @@ async fn a_side_that_has_said_all_may_still_be_answered() {
     assert!(is_closed(&mut client).await);
     assert_eq!(side.left().await, path);
 }
+
+// HTTP/2 in a tunnel would carry requests that nobody looks at.
+#[tokio::test]
+async fn an_upgrade_to_http_2_is_asked_of_no_server() {
+    for (asked, goes_on) in [
+        ("h2c", None),
+        ("H2C/14", None),
+        ("h2c, websocket", Some("upgrade: websocket\r\n")),
+        ("websocket\r\nUpgrade: h2c", Some("upgrade: websocket\r\n")),
+    ] {
+        let (mut side, app) = (Side::http(), App::new().await);
+        let mut client = side.client().await;
+        let request = format!(
+            "GET / HTTP/1.1\r\nHost: a\r\nX-User: alice\r\nConnection: Upgrade\r\n\
+             Upgrade: {asked}\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"
+        );
+        send(&mut client, &request).await;
+        side.admit(&app).await;
+        let mut server = app.accept().await;
+        let carried = head(&mut server).await;
+        assert!(!carried.contains("h2c") && !carried.contains("H2C"));
+        assert!(!carried.contains("http2-settings"), "{carried}");
+        assert_eq!(carried.contains("upgrade"), goes_on.is_some(), "{carried}");
+        assert!(carried.contains(goes_on.unwrap_or_default()), "{carried}");
+        send(&mut server, SWITCHED).await;
+        let status = if goes_on.is_some() { "101" } else { "502" };
+        let answer = head(&mut client).await;
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{asked}");
+    }
+}
