@@ -18,7 +18,7 @@ mod steps;
 
 pub use self::config::Config;
 pub use self::control::Control;
-pub use self::driver::{Addresses, Nlb};
+pub use self::driver::{Addresses, Nlb, RunError};
 pub use self::error::ConfigError;
 pub use self::metrics::{HostCounters, Snapshot};
 pub use self::name::NameLost;

@@ -97,6 +97,7 @@ fn serve(proxy: &Proxy, mut questions: Questions, servers: &Servers) -> Result<(
                     address: *address,
                 });
             }
+            Asked::Failed => return Err("a thread of the proxy has failed".into()),
             Asked::Left { path } => {
                 let place = live.remove(&path);
                 if let Some(count) = place.and_then(|place| counts.get_mut(place)) {

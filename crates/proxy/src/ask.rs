@@ -22,6 +22,9 @@ pub enum Asked {
         /// could tell whose it is.
         is_refused: bool,
     },
+    /// A thread of the proxy has panicked, a fault of ours: what it has is not to be relied on, so
+    /// the process had better end.
+    Failed,
     /// A path is over. Said once of each path that entered, whatever the verdict was, and whether
     /// or not it had come; not of one that was refused.
     Left {
@@ -96,9 +99,25 @@ impl Asking {
         Ok(())
     }
 
+    /// What a part of a thread holds on which all of its connections depend.
+    pub(crate) fn vital(&self) -> Vital {
+        Vital(self.clone())
+    }
+
     /// Reports something that always finds room.
     pub(crate) fn report(&self, asked: Asked) {
         let _ = self.queue.send(asked);
+    }
+}
+
+/// Reports the panic of what holds it: the runtime keeps that of a task to itself.
+pub(crate) struct Vital(Asking);
+
+impl Drop for Vital {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.report(Asked::Failed);
+        }
     }
 }
 

@@ -114,8 +114,6 @@ impl Conn {
             work.as_mut().poll(cx)
         })
         .await;
-        // Where the path has left must be known before the connection's room is free.
-        self.leave();
     }
 
     fn remember(&self, cx: &Context<'_>) {

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -143,6 +143,7 @@ impl Lane {
 
     /// Takes connections of one listener, as long as there is room.
     async fn accept(self: Rc<Self>, place: usize, listener: TcpListener) {
+        let _vital = self.asking.vital();
         loop {
             while self.conns.borrow().len() >= self.limits().connections {
                 self.room.notified().await;
@@ -168,15 +169,15 @@ impl Lane {
         }
         let conn = Rc::new(Conn::new(Rc::clone(self), peer));
         let slot = self.conns.borrow_mut().insert(Rc::clone(&conn));
-        let lane = Rc::clone(self);
+        let room = Room {
+            slot,
+            source: (!is_trusted).then(|| peer.ip()),
+            conn,
+        };
         spawn_local(async move {
-            let Some(listener) = lane.settings.listeners.get(place) else {
-                return;
-            };
-            conn.run(carry(&conn, listener, stream)).await;
-            lane.close(slot);
-            if !is_trusted {
-                lane.sources.leave(peer.ip());
+            let conn = &room.conn;
+            if let Some(listener) = conn.lane.settings.listeners.get(place) {
+                conn.run(carry(conn, listener, stream)).await;
             }
         });
     }
@@ -193,6 +194,7 @@ impl Lane {
 
     /// Looks at everyone's time, which are seconds: no connection needs a timer of its own.
     async fn sweep(self: Rc<Self>) {
+        let _vital = self.asking.vital();
         let mut interval = tokio::time::interval(SWEEP);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -234,6 +236,27 @@ impl Lane {
 
     pub(crate) fn read_clock(&self) {
         self.now.set((self.clock)());
+    }
+}
+
+/// What a connection takes up, given back when its task ends: also by a panic, which costs this
+/// connection and no other.
+struct Room {
+    conn: Rc<Conn>,
+    slot: usize,
+    /// The address that has one connection more by this one.
+    source: Option<IpAddr>,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        // Where the path has left must be known before the connection's room is free.
+        self.conn.leave();
+        let lane = &self.conn.lane;
+        lane.close(self.slot);
+        if let Some(source) = self.source {
+            lane.sources.leave(source);
+        }
     }
 }
 

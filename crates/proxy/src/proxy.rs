@@ -203,6 +203,7 @@ fn run(
     orders: mpsc::UnboundedReceiver<Order>,
     ready: &std_mpsc::Sender<Result<(), StartError>>,
 ) {
+    let _vital = seed.asking.vital();
     let mut builder = Builder::new_current_thread();
     builder.enable_all().event_interval(EVENT_INTERVAL);
     let runtime = match builder.build_local(LocalOptions::default()) {

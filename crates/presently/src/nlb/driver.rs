@@ -37,6 +37,8 @@ pub struct Nlb {
     pub(super) questions: Questions,
     /// Whether the proxy's threads have ended.
     pub(super) is_drained: bool,
+    /// Whether one of them has failed.
+    pub(super) has_proxy_failed: bool,
     pub(super) store: Box<dyn Store>,
     pub(super) store_lock: Arc<LockCounters>,
     pub(super) done: Vec<Completion>,
@@ -65,6 +67,18 @@ pub struct Addresses {
     pub admin: Option<SocketAddr>,
 }
 
+/// Why an nlb has ended that nobody told to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// It may not write any more.
+    #[error(transparent)]
+    NameLost(#[from] NameLost),
+    /// The connections of that thread stand still: another start serves them all.
+    #[error("a thread that carries bytes has failed (a fault of this program): it ends")]
+    ProxyFailed,
+}
+
 impl Nlb {
     /// Where it listens.
     #[must_use]
@@ -83,8 +97,9 @@ impl Nlb {
     ///
     /// # Errors
     ///
-    /// Another process has taken its name in the store: it ends at once, and writes no more.
-    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), NameLost> {
+    /// Another process has taken its name in the store, or a thread of the proxy has panicked: it
+    /// ends at once, and writes no more.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), RunError> {
         let mut stop = pin!(stop);
         // The loop has bounds of its own; tokio's would only cut its turns short.
         let serving = poll_fn(|cx| match stop.as_mut().poll(cx) {
@@ -102,8 +117,8 @@ impl Nlb {
             .handle_input(self.clock.now(), input, &mut self.out);
         self.proxy.stop();
         let finishing = poll_fn(|cx| {
-            if let Poll::Ready(lost) = self.poll_turns(cx) {
-                return Poll::Ready(Err(lost));
+            if let Poll::Ready(error) = self.poll_turns(cx) {
+                return Poll::Ready(Err(error));
             }
             if self.machine.is_idle() && self.is_drained {
                 Poll::Ready(Ok(()))
@@ -118,8 +133,8 @@ impl Nlb {
         Ok(())
     }
 
-    /// Takes turns until there is nothing to do; ready when the name is lost.
-    fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<NameLost> {
+    /// Takes turns until there is nothing to do; ready when it cannot go on.
+    fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<RunError> {
         for _ in 0..TURNS_MAX {
             let now = self.clock.now();
             self.counters.turns += 1;
@@ -127,7 +142,10 @@ impl Nlb {
             is_busy |= self.take_questions(now, cx);
             is_busy |= self.take_completions(now, cx);
             if let Some(lost) = self.name.lost() {
-                return Poll::Ready(lost);
+                return Poll::Ready(lost.into());
+            }
+            if self.has_proxy_failed {
+                return Poll::Ready(RunError::ProxyFailed);
             }
             is_busy |= self.take_health(now, cx);
             while let Poll::Ready(Some(wish)) = self.wishes.poll_recv(cx) {
@@ -186,6 +204,7 @@ impl Nlb {
                 self.out.operations.push(question);
             }
             Asked::Enter { entering, .. } => self.hand(now, Input::Enter(entering)),
+            Asked::Failed => self.has_proxy_failed = true,
             Asked::Left { path } if self.bound.left(path) => {}
             Asked::Left { path } => self.hand(now, Input::Left { path }),
         }

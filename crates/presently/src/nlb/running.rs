@@ -59,8 +59,8 @@ fn run(
             // An error says that the handle was dropped: that stops it too.
             let _ = stopped.await;
         });
-        if let Err(lost) = ran.await {
-            tracing::error!("{lost}");
+        if let Err(error) = ran.await {
+            tracing::error!("{error}");
         }
         Ok(())
     })

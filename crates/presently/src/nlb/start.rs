@@ -111,6 +111,7 @@ impl Nlb {
             proxy,
             questions,
             is_drained: false,
+            has_proxy_failed: false,
             store,
             store_lock,
             done: Vec::new(),

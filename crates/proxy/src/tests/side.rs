@@ -59,7 +59,7 @@ impl Side {
     pub(crate) async fn entering(&mut self) -> Entering {
         match self.asked().await {
             Asked::Enter { entering, .. } => *entering,
-            other @ Asked::Left { .. } => panic!("{other:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -67,7 +67,7 @@ impl Side {
     pub(crate) async fn left(&mut self) -> PathId {
         match self.asked().await {
             Asked::Left { path } => path,
-            other @ Asked::Enter { .. } => panic!("{other:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
