@@ -22,14 +22,13 @@ impl Session {
             || turn.shared.is_ending();
         if is_full {
             turn.refuse(&self.user, entering.path, Refusal::Full);
+            self.give_up_unused(turn);
             return;
         }
         self.waiting.push(Waiting { entering, until });
         if self.is_leaving() {
             return;
         }
-        // Back before the good-bye of the earlier life went on.
-        self.ends = false;
         if self.server.is_none() {
             self.place(turn);
         }
@@ -73,6 +72,8 @@ impl Session {
     pub(crate) fn on_placed(&mut self, turn: &mut Turn<'_>, server: ServerName) {
         turn.shared.queue.remove(self.id);
         self.server = Some(ServerName::clone(&server));
+        // Back before the good-bye of the earlier life went on.
+        self.ends = false;
         turn.step(&self.user, What::Placed { server });
         self.write(turn);
         self.begin(turn);
@@ -189,7 +190,8 @@ impl Session {
         if turn.shared.queue.remove(self.id) {
             self.why = "found no slot";
         }
-        if !self.has_access && !self.is_leaving() {
+        // One that an earlier life was giving back goes on with that in its turn.
+        if !self.has_access && !self.ends && !self.is_leaving() {
             self.release(turn, Why::Unused);
         }
     }

@@ -19,17 +19,19 @@ pub(super) struct Duty {
 }
 
 impl Session {
-    /// Takes up what `record` says; `has_slot` when its slot could be taken again.
+    /// Takes up what `record` says; `has_slot` when its slot could be taken again. Who had access
+    /// keeps it: a restart cuts nobody.
     pub(crate) fn restore(&mut self, turn: &mut Turn<'_>, record: &Record, has_slot: bool) {
         turn.step(&self.user, What::Restored);
         self.server = has_slot.then(|| record.server.clone());
         self.since = record.since;
         self.tag.clone_from(&record.tag);
         self.saved = presently_agent::SavedFeed::parse(&record.feed).map(Box::new);
-        self.has_access = true;
+        self.ends = record.state == SessionState::Releasing;
+        // Whose announcement is being taken back, or is, gets access with the next one (S3).
+        self.has_access = !self.ends;
         self.idle_from = turn.now.moment;
         self.writing.found();
-        self.ends = record.state == SessionState::Releasing;
         self.asked.registration = true;
         self.asked.announcement = record.tag.is_some();
         self.why = "was taken up from its record";

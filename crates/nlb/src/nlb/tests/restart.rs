@@ -100,6 +100,74 @@ fn a_goodbye_that_a_restart_interrupts_is_finished() {
     assert!(world.presence.published.is_empty() && world.rows.is_empty());
 }
 
+// S2
+// S3
+#[test]
+fn who_returns_while_an_earlier_life_was_giving_up_is_announced_before_access() {
+    let mut world = World::new(config());
+    world.serve_open(AL);
+    world.set_open(AL, false);
+    while !world.has(AL, &What::Unannounced) {
+        world.run(millis(1));
+    }
+    assert!(world.presence.published.is_empty() && !world.rows.is_empty());
+    world.restart();
+    let path = world.enter(AL);
+    assert!(
+        !world.admitted.contains_key(&path),
+        "{:#?}",
+        world.lately(AL)
+    );
+    world.run(millis(50));
+    assert!(world.admitted.contains_key(&path));
+    let steps = names(&world.whats(AL));
+    assert_eq!(
+        steps[..6],
+        [
+            "Restored",
+            "Placed",
+            "Registered",
+            "Announced",
+            "Recorded",
+            "Admitted"
+        ]
+    );
+    assert_eq!(world.rows.len(), 1);
+}
+
+// S25
+#[test]
+fn a_goodbye_that_a_restart_interrupts_is_finished_also_when_its_user_finds_no_server() {
+    let mut world = World::new(config());
+    world.serve_open(AL);
+    world.set_open(AL, false);
+    while world.nlb.counters().leaving == 0 {
+        world.run(millis(1));
+    }
+    world.restart_with(&[]);
+    let path = world.enter(AL);
+    assert_eq!(world.refused, [(path, Refusal::NoServer)]);
+    assert!(!world.has(AL, &What::Released { why: Why::Unused }));
+    world.run(secs(2));
+    assert!(world.has(AL, &What::Released { why: Why::Earlier }));
+    assert!(world.presence.watched().is_empty() && world.rows.is_empty());
+}
+
+// S3
+// S25
+#[test]
+fn who_had_access_before_a_restart_keeps_it_while_the_nlb_registers() {
+    let mut world = World::new(config());
+    world.serve_open(AL);
+    world.restart();
+    world.presence.is_away = true;
+    let path = world.enter(AL);
+    assert!(world.admitted.contains_key(&path));
+    let other = world.enter(BO);
+    world.run(secs(11));
+    assert_eq!(world.refused, [(other, Refusal::Unannounced)]);
+}
+
 // S25
 #[test]
 fn a_record_whose_lease_is_over_is_purged() {
