@@ -27,6 +27,7 @@ impl Session {
         }
         self.waiting.push(Waiting { entering, until });
         if self.is_leaving() {
+            self.farewell_is_waited_for(turn);
             return;
         }
         if self.server.is_none() {

@@ -41,6 +41,7 @@ impl Session {
     /// The presence server is lost: nothing it said before counts (S22).
     pub(crate) fn on_lost(&mut self, turn: &mut Turn<'_>) {
         if self.is_leaving() {
+            self.farewell_is_waited_for(turn);
             return;
         }
         self.notices.expect_baseline();
@@ -53,7 +54,7 @@ impl Session {
 
     /// The presence server is there again, over another flow perhaps.
     pub(crate) fn on_found(&mut self, turn: &mut Turn<'_>) {
-        self.duty.refreshes = self.line != Line::Idle;
+        self.duty.refreshes = !matches!(self.line, Line::Idle | Line::Purging);
         self.enlist(turn);
     }
 
@@ -66,6 +67,10 @@ impl Session {
     pub(crate) fn on_duty(&mut self, turn: &mut Turn<'_>) {
         self.duty.is_listed = false;
         if self.is_leaving() {
+            // What it did not hear of the good-bye it is told again.
+            if turn.shared.is_reachable() && std::mem::take(&mut self.duty.refreshes) {
+                self.agent.handle_flow_lost(turn.now, turn.agent);
+            }
             return;
         }
         if turn.shared.ending == Ending::Close {
