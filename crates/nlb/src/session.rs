@@ -233,7 +233,7 @@ impl Session {
             ];
             due.into_iter().flatten().min()
         };
-        let due = [self.agent_at(), self.writing.retry_at(), waiting, own];
+        let due = [self.agent_at(), self.writing.poll_timeout(), waiting, own];
         due.into_iter().flatten().min()
     }
 

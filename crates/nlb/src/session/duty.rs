@@ -31,7 +31,8 @@ impl Session {
         // Whose announcement is being taken back, or is, gets access with the next one (S3).
         self.has_access = !self.ends;
         self.idle_from = turn.now.moment;
-        self.writing.found();
+        let left = record.until.since(turn.now.wall);
+        self.writing.found(self.renew_at(turn.now.moment, left));
         self.asked.registration = true;
         self.asked.announcement = record.tag.is_some();
         self.why = "was taken up from its record";

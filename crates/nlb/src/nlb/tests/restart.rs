@@ -183,6 +183,52 @@ fn a_record_whose_lease_is_over_is_purged() {
 
 // S25
 #[test]
+fn a_record_lives_as_long_as_its_session_whatever_the_presence_server_grants() {
+    let lease = secs(120);
+    for is_away in [false, true] {
+        let mut world = World::new(Config { lease, ..config() });
+        world.serve_open(AL);
+        world.presence.is_away = is_away;
+        for restarts in 0..3 {
+            let uuid = world.nlb.sessions().next().unwrap().uuid;
+            world.run(secs(600));
+            world.restart();
+            world.run(secs(1));
+            assert_eq!(world.nlb.counters().restored, 1, "{is_away} {restarts}");
+            assert_eq!(world.nlb.sessions().next().unwrap().uuid, uuid);
+        }
+        assert_eq!(world.presence.watched(), [AL], "in one feed");
+    }
+}
+
+// S25
+#[test]
+fn records_of_an_outage_are_not_renewed_at_once() {
+    let mut world = World::new(config());
+    let users: Vec<String> = (0..200)
+        .map(|it| format!("sip:u{it}@example.com"))
+        .collect();
+    for user in &users {
+        world.enter(user);
+    }
+    world.run(secs(1));
+    world.presence.is_away = true;
+    let until = |world: &World| world.rows.values().map(|row| row.until).collect::<Vec<_>>();
+    let begin = until(&world);
+    let mut most = 0;
+    for _ in 0..2_800 {
+        let before = until(&world);
+        world.run(secs(1));
+        let after = until(&world);
+        let written = before.iter().zip(&after).filter(|(was, is)| was != is);
+        most = most.max(written.count());
+    }
+    let renewed = begin.iter().zip(until(&world)).all(|(was, is)| *was < is);
+    assert!(renewed && most < 20, "{most} in one second");
+}
+
+// S25
+#[test]
 fn a_session_whose_server_is_gone_finds_another_at_the_next_request() {
     let mut world = World::new(config());
     let path = world.serve_open(AL);
