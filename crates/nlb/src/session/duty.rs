@@ -64,6 +64,13 @@ impl Session {
         self.enlist(turn);
     }
 
+    /// The nlb ends for good, and perhaps before its turn comes: that is written.
+    pub(crate) fn note_close(&mut self, turn: &mut Turn<'_>) {
+        if !self.is_leaving() {
+            self.write(turn);
+        }
+    }
+
     /// Its turn has come.
     pub(crate) fn on_duty(&mut self, turn: &mut Turn<'_>) {
         self.duty.is_listed = false;

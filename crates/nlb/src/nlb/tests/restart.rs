@@ -263,6 +263,33 @@ fn a_session_whose_slot_is_gone_waits_only_while_its_user_does() {
     assert!(world.has(other, &What::Subscribed));
 }
 
+// S16
+// S25
+#[test]
+fn whom_a_close_had_no_time_for_the_next_start_gives_back() {
+    let mut world = World::new(Config {
+        resume_per_sec: 20,
+        ..config()
+    });
+    let users: Vec<String> = (0..40).map(|it| format!("sip:u{it}@example.com")).collect();
+    for user in &users {
+        world.serve(user);
+    }
+    world.input(Input::Close);
+    world.run(millis(500));
+    assert!(world.rows.len() > 20, "most had to wait");
+    world.restart();
+    assert_eq!(world.nlb.servers().live_in_all(), 0);
+    let path = world.enter(&users[39]);
+    assert!(!world.admitted.contains_key(&path));
+    world.run(secs(5));
+    assert_eq!(world.rows.len(), 1);
+    assert!(world.admitted.contains_key(&path));
+    assert!(world.has(&users[39], &What::Announced));
+    assert_eq!(world.presence.watched(), [&users[39]], "no orphan is left");
+    assert_eq!(world.presence.registered.len(), 2);
+}
+
 #[test]
 fn a_stop_admits_nobody_and_keeps_everything() {
     let mut world = World::new(config());
