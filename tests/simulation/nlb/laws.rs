@@ -150,7 +150,7 @@ impl Laws {
             What::Notified { is_open, .. } => self.on_notified(at, user, *is_open),
             What::Placed { .. } => *seen = placed(seen),
             What::Released { why } => self.on_released(world, users, happened, user, *why),
-            What::Resumed => self.count("resumed"),
+            What::Resumed { .. } => self.count("resumed"),
             What::Restored => {
                 seen.is_unsettled = true;
                 self.count("sessions restored");

@@ -124,6 +124,7 @@ impl Session {
         };
         for Waiting { entering, .. } in mem::take(&mut self.waiting) {
             let path = entering.path;
+            let has_uuid = entering.uuid.is_some_and(|it| self.uuid.is_text(&it));
             self.paths.push(Path {
                 id: path,
                 device: entering.device,
@@ -139,7 +140,7 @@ impl Session {
                 address,
             });
             turn.step(&self.user, What::Admitted { path, server });
-            self.on_path_opened(turn);
+            self.on_path_opened(turn, has_uuid);
         }
     }
 
