@@ -255,7 +255,7 @@ impl Agent {
 
     /// The flow is gone and the owner has another, or is about to: requests under way have failed,
     /// and everything kept up is refreshed at once so that the pool knows the new flow, the
-    /// registration first (RFC 5626 §4.4).
+    /// registration first (RFC 5626 §4.4). What was being given back is given back over that one.
     pub fn handle_flow_lost(&mut self, now: Now, out: &mut Outputs) {
         let now = now.moment;
         for (exchange, subject) in self.line.take_all() {

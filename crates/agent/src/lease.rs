@@ -137,6 +137,11 @@ impl Lease {
         self.due = Some(now.after(wait));
     }
 
+    /// The pool may not have heard what was asked for: it is due again, as it is wanted now.
+    pub(crate) fn repeat(&mut self) {
+        self.changed = true;
+    }
+
     /// Nothing more is tried before what is held has ended.
     pub(crate) fn wait_for_end(&mut self) {
         self.due = self.ends;

@@ -251,6 +251,11 @@ impl Answer<'_> {
         }
     }
 
+    /// Whether the flow went before an answer.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable)
+    }
+
     /// Whether nobody answered.
     pub(crate) fn is_none(&self) -> bool {
         !matches!(self, Self::Response { .. })

@@ -96,6 +96,7 @@ impl Publication {
             return;
         };
         match (answer.refusal(), answer.success()) {
+            (Some(_), _) if asked_secs == 0 && answer.is_unreachable() => self.lease.repeat(),
             (Some(refusal), _) => self.on_refusal(now, &refusal, answer, line, out),
             (None, Some(message)) if asked_secs > 0 => {
                 let expires_secs = message.number(Name::Expires).unwrap_or(asked_secs);

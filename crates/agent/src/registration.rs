@@ -58,6 +58,11 @@ impl Registration {
         let Some(asked_secs) = self.lease.take(exchange) else {
             return;
         };
+        if asked_secs == 0 && answer.is_unreachable() {
+            self.lease.repeat();
+            self.turn(now, line, out);
+            return;
+        }
         let event = match (answer.refusal(), answer.success()) {
             (Some(refusal), _) => {
                 let again_in = self.lease.refused(now, &refusal, line.tokens.number());

@@ -121,7 +121,12 @@ impl Subscription {
 
     /// The flow is another one.
     pub(crate) fn hurry(&mut self, now: Moment) {
-        self.lease.hurry(now);
+        if self.lease.is_wanted() || self.is_fetch {
+            self.lease.hurry(now);
+        } else {
+            // Neither the request for the end nor the NOTIFY that tells it comes over the old one.
+            self.lease.repeat();
+        }
     }
 
     /// Whether it can be forgotten.
@@ -179,6 +184,8 @@ impl Subscription {
                 self.is_over = true;
                 out.events.push(self.failure(&refusal, answer, None));
             }
+            // Asked for again by `hurry`.
+            (Some(_), _) if asked_secs == 0 && answer.is_unreachable() => {}
             (Some(_), _) if asked_secs == 0 && answer.is_none() => {
                 self.end(Ended::Unanswered, out);
             }

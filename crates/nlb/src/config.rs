@@ -18,7 +18,7 @@ pub struct Config {
     pub sent_by: String,
     /// How long registrations and announcements are asked for.
     pub register_secs: u32,
-    /// How long feeds are asked for; with each refresh the record's lease is renewed.
+    /// How long feeds are asked for.
     pub subscribe_secs: u32,
     /// How long a record counts without being renewed.
     pub lease: Duration,

@@ -44,6 +44,8 @@ pub struct Nlb {
     fired: Vec<SessionId>,
     duty_at: Option<Moment>,
     sweep_at: Moment,
+    /// The last session whose record says that the nlb closes.
+    noted: SessionId,
     /// Whether the own registration is being given back.
     has_left: bool,
     has_ended: bool,
@@ -89,6 +91,7 @@ impl Nlb {
             fired: Vec::new(),
             duty_at: None,
             sweep_at: now.moment.after(SWEEP_EVERY),
+            noted: SessionId(0),
             has_left: false,
             has_ended: false,
         }
@@ -329,6 +332,9 @@ impl Nlb {
     /// A few sessions do what they have to do at the presence server.
     fn on_duty(&mut self, now: Now, out: &mut Outputs) {
         self.duty_at = None;
+        if self.shared.ending == Ending::Close {
+            self.note_close(now, out);
+        }
         let each = self.shared.config.resume_per_sec / DUTIES_PER_SEC;
         for _ in 0..each.max(1) {
             let Some(id) = self.shared.todo.pop_front() else {
@@ -337,6 +343,17 @@ impl Nlb {
             self.with_session(now, id, out, Session::on_duty);
         }
         self.duty_at = Some(now.moment.after(DUTY_EVERY));
+    }
+
+    /// Some records say that the nlb closes: quicker than good-byes are said, and a portion at a
+    /// time as well, for the store.
+    fn note_close(&mut self, now: Now, out: &mut Outputs) {
+        let next = self.sessions.iter_after(self.noted).take(NOTED_EACH);
+        let next: Vec<SessionId> = next.map(|session| session.id).collect();
+        for id in next {
+            self.noted = id;
+            self.with_session(now, id, out, Session::note_close);
+        }
     }
 
     /// As many sessions refresh as there is room for. Behind what the call was about: a user who
@@ -451,6 +468,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// Sessions do their duties in this many portions a second.
 const DUTIES_PER_SEC: u32 = 20;
 const DUTY_EVERY: Duration = Duration::from_millis(50);
+
+/// The records of one portion that say that the nlb closes: 20,000 a second.
+const NOTED_EACH: usize = 1_000;
 
 #[cfg(test)]
 mod tests;

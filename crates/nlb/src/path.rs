@@ -36,7 +36,7 @@ pub struct Entering {
     pub user: Option<Aor>,
     /// Which of the user's devices, if the connection says so.
     pub device: Option<Arc<str>>,
-    /// The UUID it brings along, if it resumes; no proof of anything.
+    /// The UUID it brings along, if it resumes; no proof of anything, and only counted.
     pub uuid: Option<Box<str>>,
     /// What it carries.
     pub kind: PathKind,

@@ -233,7 +233,7 @@ impl Session {
             ];
             due.into_iter().flatten().min()
         };
-        let due = [self.agent_at(), self.writing.retry_at(), waiting, own];
+        let due = [self.agent_at(), self.writing.poll_timeout(), waiting, own];
         due.into_iter().flatten().min()
     }
 
@@ -275,7 +275,7 @@ impl Session {
     /// How it stands, for people.
     pub(crate) fn stage(&self) -> Stage {
         match (&self.doubt, self.has_access) {
-            _ if self.is_leaving() => Stage::Releasing,
+            _ if self.is_leaving() || self.ends => Stage::Releasing,
             (Doubt::Grace { .. }, _) => Stage::Grace,
             (Doubt::Ebbing | Doubt::Resuming(_), _) => Stage::Resuming,
             (Doubt::None, true) => Stage::Serving,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use presently_nlb::{Config, Decision, PathId, Sight, Step, What, Why};
 use presently_sip::{Aor, Moment};
-use presently_store::Session as Record;
+use presently_store::{Session as Record, SessionState};
 use presently_tests::world::{Happened, Happening, Path, Word, World};
 
 use super::order::Session;
@@ -109,6 +109,10 @@ impl Laws {
         let known: BTreeSet<_> = known.collect();
         let is_fresh = |record: &&Record| record.until > world.now().wall.after(LEASE_SLACK);
         for record in records.iter().filter(is_fresh) {
+            if record.state == SessionState::Releasing {
+                let seen = self.users.entry(record.user.clone()).or_default();
+                seen.session.was_being_given_back();
+            }
             if !known.contains(&(&record.user, &record.handle, &*record.uuid)) {
                 let defect = "law S25: its session was not taken up";
                 self.broken(&record.user, defect);
@@ -150,7 +154,7 @@ impl Laws {
             What::Notified { is_open, .. } => self.on_notified(at, user, *is_open),
             What::Placed { .. } => *seen = placed(seen),
             What::Released { why } => self.on_released(world, users, happened, user, *why),
-            What::Resumed => self.count("resumed"),
+            What::Resumed { .. } => self.count("resumed"),
             What::Restored => {
                 seen.is_unsettled = true;
                 self.count("sessions restored");

@@ -11,6 +11,7 @@ pub(super) struct Session {
     pub(super) has_access: bool,
     is_notified: bool,
     is_in_doubt: bool,
+    is_restored: bool,
     given_back: Option<usize>,
 }
 
@@ -26,7 +27,10 @@ impl Session {
         }
         match what {
             What::Placed { .. } | What::Moved { .. } => self.is_placed = true,
-            What::Restored => (self.is_placed, self.has_access) = (true, true),
+            What::Restored => {
+                (self.is_placed, self.has_access) = (true, true);
+                self.is_restored = true;
+            }
             What::Registered => {
                 let is_right = self.is_placed && is_own_registered && !self.is_leaving();
                 self.is_registered = true;
@@ -43,7 +47,8 @@ impl Session {
             What::Admitted { .. } => return self.has_access && !self.is_leaving(),
             // What an earlier life was giving back is taken up only to be ended.
             What::Subscribed => {
-                return self.has_access && (self.is_announced || self.is_leaving());
+                let is_known = self.has_access || self.is_restored;
+                return self.has_access && self.is_announced || is_known && self.is_leaving();
             }
             What::Notified { .. } => {
                 self.is_notified = true;
@@ -62,6 +67,12 @@ impl Session {
             what => return self.is_given_back_in_order(what),
         }
         true
+    }
+
+    /// It was taken up from a record that says that an earlier life was giving it back: its
+    /// announcement may be gone, so access comes with the next one (S3).
+    pub(super) fn was_being_given_back(&mut self) {
+        (self.is_placed, self.has_access) = (false, false);
     }
 
     fn is_given_back_in_order(&mut self, what: &What) -> bool {

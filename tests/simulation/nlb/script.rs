@@ -200,12 +200,24 @@ impl Script {
         self.laws.cut_off = None;
     }
 
+    /// Half of the times in the midst of a good-bye, if one comes within two seconds.
     fn kill(&mut self) {
         if self.begins_at.is_none() {
+            let mut patience = if self.random.bool() { 1_000 } else { 0 };
+            while patience > 0 && !self.is_any_leaving() {
+                patience -= 1;
+                self.pass(Duration::from_millis(2));
+            }
             self.world.kill_nlb();
             let pause = Duration::from_millis(self.random.u64(100..30_000));
             self.begins_at = Some(self.world.now().moment.after(pause));
         }
+    }
+
+    fn is_any_leaving(&self) -> bool {
+        let nlb = self.world.nlb.as_ref();
+        let machine = nlb.and_then(|it| it.machine());
+        machine.is_some_and(|it| it.counters().leaving > 0)
     }
 
     /// The pool begins anew without a memory, and phones find out some time later.
@@ -266,6 +278,12 @@ impl Script {
             if self.begins_at.is_some_and(|due| due <= now) {
                 self.begins_at = None;
                 self.world.begin_nlb();
+                // Programs whose connections broke make new ones at once.
+                for user in 0..self.users.len() {
+                    if !self.is_calm && self.random.bool() {
+                        self.enter(user);
+                    }
+                }
             }
             if self.repeats_at.is_some_and(|due| due <= now) {
                 self.repeats_at = None;

@@ -32,6 +32,31 @@ fn assert_publish(request: &str, if_match: &str, expires: &str, document: &str) 
 }
 
 #[test]
+fn a_lost_flow_repeats_what_was_being_given_back() {
+    let mut bench = published();
+    bench.agent.register(bench.now, 600, &mut bench.out);
+    let register = bench.sent_one();
+    bench.answer(&register, 200, &[("Expires", "600")]);
+    bench.events();
+    bench.agent.unpublish(bench.now, "presence", &mut bench.out);
+    bench.agent.unregister(bench.now, &mut bench.out);
+    bench.sent();
+    bench.agent.handle_flow_lost(bench.now, &mut bench.out);
+    assert_eq!(bench.events(), []);
+    let sent = bench.sent();
+    assert_publish(&sent[0], "one", "0", "");
+    assert_eq!(header(&sent[1], "CSeq"), "3 REGISTER");
+    assert_eq!(header(&sent[1], "Expires"), "0");
+    bench.answer(&sent[0], 200, &[]);
+    bench.answer(&sent[1], 200, &[]);
+    let ends = bench.events();
+    assert!(matches!(
+        ends[..],
+        [Event::Unpublished { .. }, Event::Unregistered]
+    ));
+}
+
+#[test]
 fn it_is_initial_then_refreshed_without_body_modified_and_removed() {
     let mut bench = Bench::new();
     publish(&mut bench, "<first/>");

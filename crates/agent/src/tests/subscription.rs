@@ -531,6 +531,36 @@ fn a_lost_flow_refreshes_the_dialog() {
 }
 
 #[test]
+fn a_lost_flow_repeats_the_end_that_was_asked_for() {
+    for is_answered in [false, true] {
+        let (mut bench, id, first) = subscribed();
+        bench.agent.unsubscribe(bench.now, id, &mut bench.out);
+        let last = bench.sent_one();
+        if is_answered {
+            // The NOTIFY that tells the end is what the flow took along.
+            bench.answer(&last, 200, &[]);
+        }
+        bench.agent.handle_flow_lost(bench.now, &mut bench.out);
+        assert_eq!(bench.events(), []);
+        let again = bench.sent_one();
+        assert_eq!(header(&again, "Call-ID"), header(&first, "Call-ID"));
+        assert_eq!(header(&again, "CSeq"), "3 SUBSCRIBE");
+        assert_eq!(header(&again, "Expires"), "0");
+        bench.answer(&again, 481, &[]);
+        let reason = Ended::Refused { status: 481 };
+        let again_in = None;
+        assert_eq!(
+            bench.event(),
+            Event::SubscriptionEnded {
+                id,
+                reason,
+                again_in
+            }
+        );
+    }
+}
+
+#[test]
 fn the_contact_of_a_notify_is_the_next_target() {
     let (mut bench, id, subscribe) = subscribed();
     let text = notify(&subscribe, "pool", 2, ACTIVE, "");

@@ -1,7 +1,7 @@
 //! How sessions begin, are turned to, and end.
 
 use presently_sip::{Aor, Moment, Now};
-use presently_store::{Operation, REPEAT_WINDOW, Session as Record, Ticket};
+use presently_store::{Operation, REPEAT_WINDOW, Session as Record, SessionState, Ticket};
 
 use super::{Nlb, sip};
 use crate::session::record::{handle, names_of};
@@ -79,7 +79,9 @@ impl Nlb {
         };
         self.shared.counters.restored += 1;
         let id = self.insert(now, beginning);
-        let is_taken = self.shared.servers.take(id, &record.server);
+        // One that is being given back gave its slot back first.
+        let is_kept = record.state != SessionState::Releasing;
+        let is_taken = is_kept && self.shared.servers.take(id, &record.server);
         self.with_session(now, id, out, |session, turn| {
             session.restore(turn, record, is_taken);
         });

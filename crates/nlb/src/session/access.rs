@@ -22,14 +22,14 @@ impl Session {
             || turn.shared.is_ending();
         if is_full {
             turn.refuse(&self.user, entering.path, Refusal::Full);
+            self.give_up_unused(turn);
             return;
         }
         self.waiting.push(Waiting { entering, until });
         if self.is_leaving() {
+            self.farewell_is_waited_for(turn);
             return;
         }
-        // Back before the good-bye of the earlier life went on.
-        self.ends = false;
         if self.server.is_none() {
             self.place(turn);
         }
@@ -73,6 +73,8 @@ impl Session {
     pub(crate) fn on_placed(&mut self, turn: &mut Turn<'_>, server: ServerName) {
         turn.shared.queue.remove(self.id);
         self.server = Some(ServerName::clone(&server));
+        // Back before the good-bye of the earlier life went on.
+        self.ends = false;
         turn.step(&self.user, What::Placed { server });
         self.write(turn);
         self.begin(turn);
@@ -122,6 +124,7 @@ impl Session {
         };
         for Waiting { entering, .. } in mem::take(&mut self.waiting) {
             let path = entering.path;
+            let has_uuid = entering.uuid.is_some_and(|it| self.uuid.is_text(&it));
             self.paths.push(Path {
                 id: path,
                 device: entering.device,
@@ -137,7 +140,7 @@ impl Session {
                 address,
             });
             turn.step(&self.user, What::Admitted { path, server });
-            self.on_path_opened(turn);
+            self.on_path_opened(turn, has_uuid);
         }
     }
 
@@ -189,7 +192,8 @@ impl Session {
         if turn.shared.queue.remove(self.id) {
             self.why = "found no slot";
         }
-        if !self.has_access && !self.is_leaving() {
+        // One that an earlier life was giving back goes on with that in its turn.
+        if !self.has_access && !self.ends && !self.is_leaving() {
             self.release(turn, Why::Unused);
         }
     }

@@ -91,14 +91,14 @@ impl Session {
     }
 
     /// A path of the user was opened: it is there, whatever was said before (S24).
-    pub(super) fn on_path_opened(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn on_path_opened(&mut self, turn: &mut Turn<'_>, has_uuid: bool) {
         match self.doubt {
             Doubt::None => {}
             Doubt::Grace { .. } => {
                 self.doubt = Doubt::None;
                 self.why = "its user opened a path";
             }
-            Doubt::Ebbing | Doubt::Resuming(_) => self.on_resumed(turn),
+            Doubt::Ebbing | Doubt::Resuming(_) => self.on_resumed(turn, has_uuid),
         }
     }
 
@@ -198,7 +198,7 @@ impl Session {
         let tries_max = turn.shared.config.tries;
         let is_exhausted = it.tries >= tries_max && it.request.is_none() && !it.is_delivered;
         if self.paths.iter().any(came_back) {
-            self.on_resumed(turn);
+            self.on_resumed(turn, false);
         } else if it.until <= now || is_exhausted {
             self.on_not_resumed(turn);
         } else if it.next.is_some_and(|next| next <= now) {
@@ -231,10 +231,11 @@ impl Session {
         }
     }
 
-    fn on_resumed(&mut self, turn: &mut Turn<'_>) {
+    fn on_resumed(&mut self, turn: &mut Turn<'_>, has_uuid: bool) {
         self.doubt = Doubt::None;
         turn.shared.counters.resumed += 1;
-        turn.step(&self.user, What::Resumed);
+        turn.shared.counters.resumed_with_uuid += u64::from(has_uuid);
+        turn.step(&self.user, What::Resumed { has_uuid });
         self.why = "its user came back";
     }
 

@@ -19,17 +19,20 @@ pub(super) struct Duty {
 }
 
 impl Session {
-    /// Takes up what `record` says; `has_slot` when its slot could be taken again.
+    /// Takes up what `record` says; `has_slot` when its slot could be taken again. Who had access
+    /// keeps it: a restart cuts nobody.
     pub(crate) fn restore(&mut self, turn: &mut Turn<'_>, record: &Record, has_slot: bool) {
         turn.step(&self.user, What::Restored);
         self.server = has_slot.then(|| record.server.clone());
         self.since = record.since;
         self.tag.clone_from(&record.tag);
         self.saved = presently_agent::SavedFeed::parse(&record.feed).map(Box::new);
-        self.has_access = true;
-        self.idle_from = turn.now.moment;
-        self.writing.found();
         self.ends = record.state == SessionState::Releasing;
+        // Whose announcement is being taken back, or is, gets access with the next one (S3).
+        self.has_access = !self.ends;
+        self.idle_from = turn.now.moment;
+        let left = record.until.since(turn.now.wall);
+        self.writing.found(self.renew_at(turn.now.moment, left));
         self.asked.registration = true;
         self.asked.announcement = record.tag.is_some();
         self.why = "was taken up from its record";
@@ -39,6 +42,7 @@ impl Session {
     /// The presence server is lost: nothing it said before counts (S22).
     pub(crate) fn on_lost(&mut self, turn: &mut Turn<'_>) {
         if self.is_leaving() {
+            self.farewell_is_waited_for(turn);
             return;
         }
         self.notices.expect_baseline();
@@ -51,7 +55,7 @@ impl Session {
 
     /// The presence server is there again, over another flow perhaps.
     pub(crate) fn on_found(&mut self, turn: &mut Turn<'_>) {
-        self.duty.refreshes = self.line != Line::Idle;
+        self.duty.refreshes = !matches!(self.line, Line::Idle | Line::Purging);
         self.enlist(turn);
     }
 
@@ -60,10 +64,21 @@ impl Session {
         self.enlist(turn);
     }
 
+    /// The nlb ends for good, and perhaps before its turn comes: that is written.
+    pub(crate) fn note_close(&mut self, turn: &mut Turn<'_>) {
+        if !self.is_leaving() {
+            self.write(turn);
+        }
+    }
+
     /// Its turn has come.
     pub(crate) fn on_duty(&mut self, turn: &mut Turn<'_>) {
         self.duty.is_listed = false;
         if self.is_leaving() {
+            // What it did not hear of the good-bye it is told again.
+            if turn.shared.is_reachable() && std::mem::take(&mut self.duty.refreshes) {
+                self.agent.handle_flow_lost(turn.now, turn.agent);
+            }
             return;
         }
         if turn.shared.ending == Ending::Close {

@@ -2,14 +2,16 @@
 //! and in order: unsubscribed, unannounced, unregistered, purged (S10–S12, S18).
 
 use std::mem;
+use std::time::Duration;
 
 use presently_agent::Subject;
 use presently_sip::transaction::TRANSACTION;
 
 use super::doubt::Doubt;
 use super::{Line, Session, cut_reason, with_bytes_of};
+use crate::reach::Reached;
 use crate::turn::Turn;
-use crate::{Refusal, State, What, Why};
+use crate::{Refusal, State, What, WhenUnreachable, Why};
 
 impl Session {
     /// Frees everything the session holds here and begins the good-bye.
@@ -51,6 +53,23 @@ impl Session {
         if self.line < Line::Purging && self.farewell_by <= turn.now.moment {
             self.purge_record(turn);
         }
+    }
+
+    /// Where users are served without presence, whoever waits for the user's next session does not
+    /// wait for a presence server that is away: the good-bye ends, and what is still held there
+    /// ends by its expiry.
+    pub(super) fn farewell_is_waited_for(&mut self, turn: &mut Turn<'_>) {
+        let config = &turn.shared.config;
+        if config.when_unreachable != WhenUnreachable::Serve || self.waiting.is_empty() {
+            return;
+        }
+        let patience = match turn.shared.reached {
+            Reached::Lost => Duration::ZERO,
+            // That it is away may not be known yet.
+            _ => config.admit_within / 2,
+        };
+        self.farewell_by = self.farewell_by.min(turn.now.moment.after(patience));
+        self.farewell_due(turn);
     }
 
     /// The presence server gave back, or refused to, what `subject` says.

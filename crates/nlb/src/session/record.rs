@@ -4,7 +4,7 @@ use presently_sip::{Aor, Now, WallTime};
 use presently_store::{Session as Record, SessionState};
 
 use crate::session::{Notice, Session, Uuid};
-use crate::turn::Turn;
+use crate::turn::{Ending, Turn};
 use crate::{Sent, Stage, State};
 
 /// The row of `session` as it is to be written; `notice` is newer than what it decided upon.
@@ -21,6 +21,8 @@ pub(crate) fn of(session: &Session, notice: Option<&Notice>, turn: &Turn<'_>) ->
         handle: session.handle.clone(),
         server: session.server.clone().unwrap_or_else(|| "".into()),
         state: match session.stage() {
+            // Whom this life has no time for the next one goes on to give back.
+            _ if turn.shared.ending == Ending::Close => SessionState::Releasing,
             Stage::Releasing => SessionState::Releasing,
             Stage::Resuming => SessionState::Resuming,
             _ => SessionState::Serving,

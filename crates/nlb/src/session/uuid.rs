@@ -20,6 +20,11 @@ impl Uuid {
         let uuid = u128::from_str_radix(&text.replace('-', ""), 16).ok()?;
         (Self(uuid).to_string() == text).then_some(Self(uuid))
     }
+
+    /// Whether `text`, as a client wrote it, names this one (RFC 9562 §4: in any case of letters).
+    pub(crate) fn is_text(self, text: &str) -> bool {
+        Self::parse(&text.to_ascii_lowercase()) == Some(self)
+    }
 }
 
 impl std::fmt::Display for Uuid {
@@ -53,6 +58,9 @@ mod tests {
             assert!("89ab".contains(&text[19..20]), "{text}");
             assert_eq!(Uuid::parse(&text), Some(uuid));
         }
+        let uuid = Uuid::new(&mut random);
+        assert!(uuid.is_text(&uuid.to_string().to_uppercase()));
+        assert!(!Uuid::new(&mut random).is_text(&uuid.to_string()));
         assert_eq!(Uuid::parse("1"), None);
         assert_eq!(Uuid::parse("4"), None);
     }

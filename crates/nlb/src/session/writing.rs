@@ -1,5 +1,5 @@
-//! The record of a session: one write at a time, the newest word in it, and tried again until the
-//! store takes it.
+//! The record of a session: one write at a time, the newest word in it, tried again until the store
+//! takes it, and written again before its lease ends.
 
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ pub(super) struct Writing {
     in_flight: Option<u16>,
     is_dirty: bool,
     retry_at: Option<Moment>,
+    /// When the row is written again so that its lease does not end.
+    renew_at: Option<Moment>,
     /// The notification that is decided upon once this write is done.
     carries: Option<Notice>,
     /// Whether there may be a row.
@@ -26,17 +28,19 @@ pub(super) struct Writing {
 }
 
 impl Writing {
-    pub(super) fn retry_at(&self) -> Option<Moment> {
-        self.retry_at
+    /// When [`Session::writing_due`] has something to do.
+    pub(super) fn poll_timeout(&self) -> Option<Moment> {
+        self.retry_at.into_iter().chain(self.renew_at).min()
     }
 
     pub(super) fn is_under_way(&self) -> bool {
         self.in_flight.is_some() || self.retry_at.is_some()
     }
 
-    /// There is a row: it was read.
-    pub(super) fn found(&mut self) {
+    /// There is a row: it was read, and is written again at `renew_at` if not before.
+    pub(super) fn found(&mut self, renew_at: Moment) {
         self.has_row = true;
+        self.renew_at = Some(renew_at);
     }
 
     /// Whether the notification under way says that the user is there.
@@ -97,6 +101,21 @@ impl Session {
             writing.retry_at = None;
             self.flush(turn);
         }
+        let writing = &mut self.writing;
+        if writing.renew_at.is_some_and(|due| due <= turn.now.moment) {
+            writing.renew_at = None;
+            self.write(turn);
+        }
+    }
+
+    /// When a row that counts for `span` from `now` is written again: after half to three quarters
+    /// of that, by a number that is the session's own. Sessions whose feeds are refreshed are
+    /// written before; those of an outage, or of a server that grants longer than the lease, must
+    /// not all be written at once.
+    pub(super) fn renew_at(&self, now: Moment, span: Duration) -> Moment {
+        let number = record::number_of(&self.handle).unwrap_or_default() % 256;
+        let number = u32::try_from(number).unwrap_or_default();
+        now.after(span / 1024 * (512 + number))
     }
 
     /// Whether a row is, or may be, in the store.
@@ -111,6 +130,7 @@ impl Session {
         }
         if self.line == Line::Purging {
             self.writing.has_row = false;
+            self.writing.renew_at = None;
             let operation = self.purge(turn);
             self.submit(turn, operation);
             return;
@@ -121,7 +141,8 @@ impl Session {
         }
         if self.writing.is_dirty {
             self.writing.is_dirty = false;
-            self.writing.has_row = true;
+            let renew_at = self.renew_at(turn.now.moment, turn.shared.config.lease);
+            self.writing.found(renew_at);
             let row = record::of(self, self.writing.carries.as_ref(), turn);
             self.submit(turn, Operation::KeepSession(Box::new(row)));
         }

@@ -53,6 +53,8 @@ pub struct Counters {
     pub messages_delivered: u64,
     /// Users who came back after a message.
     pub resumed: u64,
+    /// Of those, over a path that brought the UUID of the message.
+    pub resumed_with_uuid: u64,
     /// Closures dismissed, by the guard or by an outage.
     pub dismissed: u64,
     /// Times the guard found too many closures.

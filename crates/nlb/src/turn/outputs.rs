@@ -115,7 +115,10 @@ pub enum What {
         why: Why,
     },
     /// The user came back to the session.
-    Resumed,
+    Resumed {
+        /// Whether the path brought the UUID of the message along; never asked for.
+        has_uuid: bool,
+    },
     /// The session was taken up from its record.
     Restored,
     /// The feed was accepted, or refreshed.

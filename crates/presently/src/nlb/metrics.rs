@@ -96,6 +96,7 @@ const NLB: &[Metric<Counters>] = &[
     ("nlb_sessions_restored", "Sessions taken up from their records", |it| it.restored),
     ("nlb_sessions_moved", "Sessions moved because their application server went down", |it| it.moved),
     ("nlb_sessions_resumed", "Users who came back after a message", |it| it.resumed),
+    ("nlb_sessions_resumed_with_uuid", "Of those, over a connection that brought the UUID of the message", |it| it.resumed_with_uuid),
     ("nlb_paths_admitted", "Connections admitted", |it| it.admitted),
     ("nlb_paths_cut", "Connections cut", |it| it.cut),
     ("nlb_paths_refused_anonymous", "Connections refused that named nobody", |it| it.refused_anonymous),

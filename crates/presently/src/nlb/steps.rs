@@ -83,7 +83,7 @@ fn name(what: &What) -> &'static str {
         What::Registered => "registered",
         What::Released { .. } => "released",
         What::Restored => "restored",
-        What::Resumed => "resumed",
+        What::Resumed { .. } => "resumed",
         What::Subscribed => "subscribed",
         What::Terminated => "terminated",
         What::Unannounced => "unannounced",
@@ -109,6 +109,10 @@ fn detail(what: &What) -> String {
         What::Moved { server } | What::Placed { server } => format!("slot on {server}"),
         What::Refused { path, refusal } => format!("path {}: {refusal}", path.0),
         What::Released { why } => released(*why).to_owned(),
+        What::Resumed { has_uuid } => {
+            let with = if *has_uuid { "with" } else { "without" };
+            format!("{with} the UUID of the message")
+        }
         What::Unreachable => "the presence server does not answer: time-outs only".to_owned(),
         _ => String::new(),
     }

@@ -33,6 +33,17 @@ fn paths_and_waiting_ones_of_a_session_are_bounded() {
 }
 
 #[test]
+fn a_session_that_may_let_nobody_wait_does_not_stay() {
+    let mut world = World::new(Config {
+        waiting_max: 0,
+        ..config()
+    });
+    let path = world.enter(AL);
+    assert_eq!(world.refused, [(path, Refusal::Full)]);
+    assert_eq!(world.nlb.counters().sessions, 0);
+}
+
+#[test]
 fn hostile_bytes_do_nothing() {
     let mut world = World::new(config());
     world.serve_open(AL);

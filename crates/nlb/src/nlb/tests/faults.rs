@@ -169,6 +169,77 @@ fn a_goodbye_that_nobody_answers_ends_with_the_record_purged() {
     assert!(world.rows.is_empty());
 }
 
+/// A user is being released when the flow closes, and the presence server with it.
+fn a_flow_lost_while_leaving(when_unreachable: WhenUnreachable, step: &What) -> World {
+    let mut world = World::new(Config {
+        protocol: presently_sip::Protocol::Tcp,
+        when_unreachable,
+        ..config()
+    });
+    world.serve_open(AL);
+    world.set_open(AL, false);
+    while !world.has(AL, step) {
+        world.run(millis(1));
+    }
+    world.presence.is_away = true;
+    world.input(Input::FlowLost);
+    world
+}
+
+// S10, S11
+// S22
+#[test]
+fn a_goodbye_that_a_lost_flow_took_along_is_said_again() {
+    for step in [What::Unsubscribed, What::Terminated, What::Unannounced] {
+        let mut world = a_flow_lost_while_leaving(WhenUnreachable::Refuse, &step);
+        world.run(secs(1));
+        world.presence.is_away = false;
+        let path = world.enter(AL);
+        world.run(secs(5));
+        assert!(
+            world.admitted.contains_key(&path),
+            "{:#?}",
+            world.lately(AL)
+        );
+        world.run(secs(1));
+        assert_eq!(world.presence.watched(), [AL], "one feed");
+        assert_eq!(world.presence.published.len(), 1, "one announcement");
+        assert_eq!(world.presence.registered.len(), 2, "one handle");
+    }
+}
+
+// S22
+#[test]
+fn who_returns_during_a_goodbye_that_nobody_hears_is_served_where_users_are() {
+    let serve = WhenUnreachable::Serve;
+    let mut world = a_flow_lost_while_leaving(serve, &What::Unsubscribed);
+    let path = world.enter(AL);
+    world.run(millis(10));
+    assert!(
+        world.admitted.contains_key(&path),
+        "{:#?}",
+        world.lately(AL)
+    );
+
+    // It is not known yet that nobody hears it.
+    let mut world = World::new(Config {
+        when_unreachable: serve,
+        ..config()
+    });
+    world.serve_open(AL);
+    world.set_open(AL, false);
+    world.run(millis(500));
+    world.presence.is_away = true;
+    world.run(millis(100));
+    let path = world.enter(AL);
+    world.run(secs(11));
+    assert!(
+        world.admitted.contains_key(&path),
+        "{:#?}",
+        world.lately(AL)
+    );
+}
+
 // S23
 #[test]
 fn too_many_offline_at_once_are_a_failure_of_presence() {

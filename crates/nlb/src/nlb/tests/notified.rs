@@ -33,12 +33,35 @@ fn a_user_who_is_called_and_comes_back_goes_on_at_the_same_server() {
     world.leave(path);
     world.serve(BO);
     let path = world.serve(AL);
-    assert!(world.has(AL, &What::Resumed));
+    assert!(world.has(AL, &What::Resumed { has_uuid: false }));
     assert_eq!(world.admitted[&path].server, server);
     // It is there although presence says otherwise: ordinary time-outs.
     world.run(secs(600));
     assert_served(&world, AL);
     assert_eq!(world.nlb.counters().resumed, 1);
+}
+
+// S8, S9
+#[test]
+fn who_brings_the_uuid_of_the_message_is_told_apart_and_treated_alike() {
+    for (is_own, has_uuid) in [(true, true), (false, false)] {
+        let mut world = World::new(config());
+        let path = world.serve_open(AL);
+        let own = world.nlb.sessions().next().unwrap().uuid;
+        world.serve(BO);
+        let other = world.nlb.sessions().nth(1).unwrap().uuid;
+        world.send(path);
+        world.set_open(AL, false);
+        world.run(secs(1));
+        assert!(world.presence.messages[0].contains(&own));
+        world.leave(path);
+        world.brings = Some(if is_own { own.to_uppercase() } else { other });
+        world.serve(AL);
+        assert!(world.has(AL, &What::Resumed { has_uuid }));
+        let counters = world.nlb.counters();
+        let resumed = (counters.resumed, counters.resumed_with_uuid);
+        assert_eq!(resumed, (1, u64::from(has_uuid)));
+    }
 }
 
 // S17
@@ -51,7 +74,7 @@ fn a_byte_from_the_user_after_the_message_is_a_return() {
     world.run(secs(1));
     world.send(path);
     world.run(secs(60));
-    assert!(world.has(AL, &What::Resumed));
+    assert!(world.has(AL, &What::Resumed { has_uuid: false }));
     assert_served(&world, AL);
 }
 

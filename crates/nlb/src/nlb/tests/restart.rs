@@ -100,6 +100,74 @@ fn a_goodbye_that_a_restart_interrupts_is_finished() {
     assert!(world.presence.published.is_empty() && world.rows.is_empty());
 }
 
+// S2
+// S3
+#[test]
+fn who_returns_while_an_earlier_life_was_giving_up_is_announced_before_access() {
+    let mut world = World::new(config());
+    world.serve_open(AL);
+    world.set_open(AL, false);
+    while !world.has(AL, &What::Unannounced) {
+        world.run(millis(1));
+    }
+    assert!(world.presence.published.is_empty() && !world.rows.is_empty());
+    world.restart();
+    let path = world.enter(AL);
+    assert!(
+        !world.admitted.contains_key(&path),
+        "{:#?}",
+        world.lately(AL)
+    );
+    world.run(millis(50));
+    assert!(world.admitted.contains_key(&path));
+    let steps = names(&world.whats(AL));
+    assert_eq!(
+        steps[..6],
+        [
+            "Restored",
+            "Placed",
+            "Registered",
+            "Announced",
+            "Recorded",
+            "Admitted"
+        ]
+    );
+    assert_eq!(world.rows.len(), 1);
+}
+
+// S25
+#[test]
+fn a_goodbye_that_a_restart_interrupts_is_finished_also_when_its_user_finds_no_server() {
+    let mut world = World::new(config());
+    world.serve_open(AL);
+    world.set_open(AL, false);
+    while world.nlb.counters().leaving == 0 {
+        world.run(millis(1));
+    }
+    world.restart_with(&[]);
+    let path = world.enter(AL);
+    assert_eq!(world.refused, [(path, Refusal::NoServer)]);
+    assert!(!world.has(AL, &What::Released { why: Why::Unused }));
+    world.run(secs(2));
+    assert!(world.has(AL, &What::Released { why: Why::Earlier }));
+    assert!(world.presence.watched().is_empty() && world.rows.is_empty());
+}
+
+// S3
+// S25
+#[test]
+fn who_had_access_before_a_restart_keeps_it_while_the_nlb_registers() {
+    let mut world = World::new(config());
+    world.serve_open(AL);
+    world.restart();
+    world.presence.is_away = true;
+    let path = world.enter(AL);
+    assert!(world.admitted.contains_key(&path));
+    let other = world.enter(BO);
+    world.run(secs(11));
+    assert_eq!(world.refused, [(other, Refusal::Unannounced)]);
+}
+
 // S25
 #[test]
 fn a_record_whose_lease_is_over_is_purged() {
@@ -111,6 +179,52 @@ fn a_record_whose_lease_is_over_is_purged() {
     world.run(secs(1));
     assert!(world.rows.is_empty());
     assert_eq!(world.nlb.counters().restored, 0);
+}
+
+// S25
+#[test]
+fn a_record_lives_as_long_as_its_session_whatever_the_presence_server_grants() {
+    let lease = secs(120);
+    for is_away in [false, true] {
+        let mut world = World::new(Config { lease, ..config() });
+        world.serve_open(AL);
+        world.presence.is_away = is_away;
+        for restarts in 0..3 {
+            let uuid = world.nlb.sessions().next().unwrap().uuid;
+            world.run(secs(600));
+            world.restart();
+            world.run(secs(1));
+            assert_eq!(world.nlb.counters().restored, 1, "{is_away} {restarts}");
+            assert_eq!(world.nlb.sessions().next().unwrap().uuid, uuid);
+        }
+        assert_eq!(world.presence.watched(), [AL], "in one feed");
+    }
+}
+
+// S25
+#[test]
+fn records_of_an_outage_are_not_renewed_at_once() {
+    let mut world = World::new(config());
+    let users: Vec<String> = (0..200)
+        .map(|it| format!("sip:u{it}@example.com"))
+        .collect();
+    for user in &users {
+        world.enter(user);
+    }
+    world.run(secs(1));
+    world.presence.is_away = true;
+    let until = |world: &World| world.rows.values().map(|row| row.until).collect::<Vec<_>>();
+    let begin = until(&world);
+    let mut most = 0;
+    for _ in 0..2_800 {
+        let before = until(&world);
+        world.run(secs(1));
+        let after = until(&world);
+        let written = before.iter().zip(&after).filter(|(was, is)| was != is);
+        most = most.max(written.count());
+    }
+    let renewed = begin.iter().zip(until(&world)).all(|(was, is)| *was < is);
+    assert!(renewed && most < 20, "{most} in one second");
 }
 
 // S25
@@ -147,6 +261,33 @@ fn a_session_whose_slot_is_gone_waits_only_while_its_user_does() {
     assert_eq!(world.nlb.servers().live_in_all(), 0, "it is anybody's");
     world.serve(other);
     assert!(world.has(other, &What::Subscribed));
+}
+
+// S16
+// S25
+#[test]
+fn whom_a_close_had_no_time_for_the_next_start_gives_back() {
+    let mut world = World::new(Config {
+        resume_per_sec: 20,
+        ..config()
+    });
+    let users: Vec<String> = (0..40).map(|it| format!("sip:u{it}@example.com")).collect();
+    for user in &users {
+        world.serve(user);
+    }
+    world.input(Input::Close);
+    world.run(millis(500));
+    assert!(world.rows.len() > 20, "most had to wait");
+    world.restart();
+    assert_eq!(world.nlb.servers().live_in_all(), 0);
+    let path = world.enter(&users[39]);
+    assert!(!world.admitted.contains_key(&path));
+    world.run(secs(5));
+    assert_eq!(world.rows.len(), 1);
+    assert!(world.admitted.contains_key(&path));
+    assert!(world.has(&users[39], &What::Announced));
+    assert_eq!(world.presence.watched(), [&users[39]], "no orphan is left");
+    assert_eq!(world.presence.registered.len(), 2);
 }
 
 #[test]

@@ -40,6 +40,8 @@ pub(super) struct World {
     pub(super) copies: fn(u64) -> u32,
     /// What the presence server said lately.
     pub(super) said: VecDeque<String>,
+    /// The UUID that paths bring along.
+    pub(super) brings: Option<String>,
     /// What carries SIP between them, when it has a bound.
     pub(super) link: Option<Link>,
     to_pool: Vec<String>,
@@ -133,6 +135,7 @@ impl World {
             delay: |_| Duration::from_millis(1),
             copies: |_| 1,
             said: VecDeque::new(),
+            brings: None,
             link: None,
             to_pool: Vec::new(),
             traffic: BTreeMap::new(),
@@ -206,7 +209,7 @@ impl World {
             path,
             user: user.map(|it| Aor::parse(it).unwrap()),
             device: device.map(Into::into),
-            uuid: None,
+            uuid: self.brings.clone().map(Into::into),
             kind: PathKind::Http,
             source: ([192, 0, 2, 1], 1).into(),
             resource: "app.example.com/desk".into(),
