@@ -201,7 +201,7 @@ impl Asking {
 
     fn bring(&mut self, now: Moment, balancer: MemberId) {
         match self.brought.iter_mut().find(|(held, _)| *held == balancer) {
-            Some((_, at)) => *at = now,
+            Some((_, at)) => *at = now.max(*at),
             None => self.brought.push((balancer, now)),
         }
     }

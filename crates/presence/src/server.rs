@@ -158,7 +158,7 @@ impl Server {
             self.counters.requests_unreadable += 1;
             return;
         };
-        self.hear_flow(now, &flow, out);
+        self.hear_flow(now, (&flow, now.moment), out);
         let transaction = TransactionKey::of(&self.key, message, &flow.flow);
         let request = presently_sip::request_key(message, &self.key);
         let (Some(transaction), Some(request)) = (transaction, request) else {

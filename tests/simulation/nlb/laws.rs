@@ -20,6 +20,8 @@ pub(super) struct Laws {
     /// Since when the presence server could not be reached, for sure.
     pub(super) cut_off: Option<Moment>,
     users: BTreeMap<Aor, Seen>,
+    /// Whose last announcement was taken back: no record of it gives access (S3).
+    taken_back: BTreeSet<Aor>,
     own: Option<Aor>,
     is_own_registered: bool,
     /// Closures that were acted on lately, and whose.
@@ -60,6 +62,7 @@ impl Laws {
             is_on_time,
             cut_off: None,
             users: BTreeMap::new(),
+            taken_back: BTreeSet::new(),
             own: None,
             is_own_registered: false,
             acted: VecDeque::new(),
@@ -109,7 +112,9 @@ impl Laws {
         let known: BTreeSet<_> = known.collect();
         let is_fresh = |record: &&Record| record.until > world.now().wall.after(LEASE_SLACK);
         for record in records.iter().filter(is_fresh) {
-            if record.state == SessionState::Releasing {
+            // Whatever the record says of it.
+            let is_taken_back = self.taken_back.contains(&record.user);
+            if record.state == SessionState::Releasing || is_taken_back {
                 let seen = self.users.entry(record.user.clone()).or_default();
                 seen.session.was_being_given_back();
             }
@@ -149,6 +154,8 @@ impl Laws {
         let seen = self.users.entry(user.clone()).or_default();
         match what {
             What::Admitted { .. } => self.count("paths admitted"),
+            What::Announced => drop(self.taken_back.remove(user)),
+            What::Unannounced => drop(self.taken_back.insert(user.clone())),
             What::Decided(decision) => self.on_decided(happened, user, *decision, row),
             What::Messaged { .. } => seen.is_asked = true,
             What::Notified { is_open, .. } => self.on_notified(at, user, *is_open),

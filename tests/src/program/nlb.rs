@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -31,8 +31,7 @@ pub struct Nlb {
 impl Nlb {
     /// What a file says at the least: a free SIP port, its own store, users by `X-User`.
     pub fn settings(place: &Place, presence: SocketAddr, servers: &[&Application]) -> String {
-        let sip = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-        let sip = sip.expect("a free port");
+        let sip = free_address();
         let store = place.path("nlb.db").display().to_string();
         let head = format!(
             "domain = \"example.com\"\npresence = \"udp:{presence}\"\nsip = \"{sip}\"\n\
@@ -151,6 +150,20 @@ impl Nlb {
     pub fn metrics(&self) -> Metrics {
         Metrics::of(self.admin)
     }
+}
+
+/// An address that nobody has, over UDP and TCP, and that nobody is given: below the ports that the
+/// system gives out.
+fn free_address() -> SocketAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let is_free = |at: &SocketAddr| UdpSocket::bind(at).is_ok() && TcpListener::bind(at).is_ok();
+    let mut candidates = std::iter::from_fn(|| {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed) + std::process::id() * 64;
+        let port = 20_000 + number % 12_000;
+        Some(([127, 0, 0, 1], u16::try_from(port).ok()?).into())
+    });
+    let found = candidates.by_ref().take(12_000).find(is_free);
+    found.expect("a free port")
 }
 
 fn is_in_order(seen: &[String], expected: &[&str]) -> bool {

@@ -229,7 +229,7 @@ impl Session {
             self.why = "a path was idle";
         }
         let idle = turn.shared.config.idle;
-        let is_over = self.paths.is_empty() && self.waiting.is_empty() && self.has_access;
+        let is_over = self.paths.is_empty() && self.waiting.is_empty() && self.may_idle();
         if is_over && (was_idle || now.since(self.idle_from) >= idle) {
             self.release(turn, Why::Idle);
         }
@@ -239,12 +239,18 @@ impl Session {
     pub(super) fn paths_at(&self, shared: &Shared) -> Option<Moment> {
         let config = &shared.config;
         if self.paths.is_empty() {
-            let may_end = self.has_access && self.waiting.is_empty();
+            let may_end = self.may_idle() && self.waiting.is_empty();
             return may_end.then(|| self.idle_from.after(config.idle));
         }
         let patience = self.patience(shared);
         let due = self.paths.iter();
         due.map(|path| path.over_at(patience, config)).min()
+    }
+
+    /// Whether it ends when nobody asks for anything: also one that an earlier life was giving
+    /// back, if the presence server stays away.
+    fn may_idle(&self) -> bool {
+        self.has_access || self.ends
     }
 
     /// How long a path may be silent: presence knows better than silence who is there.

@@ -115,10 +115,16 @@ impl Session {
         self.presence == State::Open && self.is_announced()
     }
 
-    /// Puts it on the list of those that have something to do.
+    /// Puts it on the list of those that have something to do. A good-bye has little time; who is
+    /// served has as much as it takes.
     pub(crate) fn enlist(&mut self, turn: &mut Turn<'_>) {
-        if !self.duty.is_listed {
-            self.duty.is_listed = true;
+        if self.duty.is_listed {
+            return;
+        }
+        self.duty.is_listed = true;
+        if self.is_leaving() {
+            turn.shared.todo.push_front(self.id);
+        } else {
             turn.shared.todo.push_back(self.id);
         }
     }

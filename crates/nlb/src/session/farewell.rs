@@ -78,7 +78,7 @@ impl Session {
             (Line::Unsubscribing, Subject::Subscription(id)) if self.feed == Some(*id) => {
                 self.feed = None;
                 turn.step(&self.user, What::Terminated);
-                self.unannounce(turn);
+                self.unannounce_once_recorded(turn);
             }
             (Line::Unannouncing, Subject::Publication(_)) => {
                 turn.step(&self.user, What::Unannounced);
@@ -105,11 +105,20 @@ impl Session {
             self.feed = Some(self.agent.resume(turn.now, &saved, secs, turn.agent));
         }
         let Some(feed) = self.feed else {
-            self.unannounce(turn);
+            self.unannounce_once_recorded(turn);
             return;
         };
         turn.step(&self.user, What::Unsubscribed);
         self.agent.unsubscribe(turn.now, feed, turn.agent);
+    }
+
+    /// The announcement stays until the record says that the session is being given back: a
+    /// restart before that gives access on it (S3).
+    pub(super) fn unannounce_once_recorded(&mut self, turn: &mut Turn<'_>) {
+        let is_due = self.line == Line::Unsubscribing && self.feed.is_none();
+        if is_due && !self.is_behind() {
+            self.unannounce(turn);
+        }
     }
 
     fn unannounce(&mut self, turn: &mut Turn<'_>) {

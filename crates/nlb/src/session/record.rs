@@ -3,7 +3,7 @@
 use presently_sip::{Aor, Now, WallTime};
 use presently_store::{Session as Record, SessionState};
 
-use crate::session::{Notice, Session, Uuid};
+use crate::session::{Line, Notice, Session, Uuid};
 use crate::turn::{Ending, Turn};
 use crate::{Sent, Stage, State};
 
@@ -24,6 +24,8 @@ pub(crate) fn of(session: &Session, notice: Option<&Notice>, turn: &Turn<'_>) ->
             // Whom this life has no time for the next one goes on to give back.
             _ if turn.shared.ending == Ending::Close => SessionState::Releasing,
             Stage::Releasing => SessionState::Releasing,
+            // Of an earlier life, whose announcement is gone: a restart gives no access on it (S3).
+            _ if !session.has_access && session.line < Line::Recording => SessionState::Releasing,
             Stage::Resuming => SessionState::Resuming,
             _ => SessionState::Serving,
         },

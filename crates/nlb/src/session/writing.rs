@@ -93,6 +93,7 @@ impl Session {
             self.on_noted(turn, notice);
         }
         self.flush(turn);
+        self.unannounce_once_recorded(turn);
     }
 
     pub(super) fn writing_due(&mut self, turn: &mut Turn<'_>) {
@@ -121,6 +122,11 @@ impl Session {
     /// Whether a row is, or may be, in the store.
     pub(super) fn has_row(&self) -> bool {
         self.writing.has_row
+    }
+
+    /// Whether the store has yet to take the row as it is.
+    pub(super) fn is_behind(&self) -> bool {
+        self.writing.is_dirty || self.writing.is_under_way()
     }
 
     /// Sends the next write, unless one is on its way.

@@ -76,9 +76,14 @@ impl Server {
         }
     }
 
-    /// A request came over `flow`.
-    pub(super) fn hear_flow(&mut self, now: Now, flow: &FlowToken, out: &mut Outputs) {
-        if let Some(place) = self.asking.hear(now.moment, flow) {
+    /// A request came over `flow`, when `arrived` says.
+    pub(super) fn hear_flow(
+        &mut self,
+        now: Now,
+        (flow, arrived): (&FlowToken, Moment),
+        out: &mut Outputs,
+    ) {
+        if let Some(place) = self.asking.hear(arrived, flow) {
             self.attend(now, place, out);
         }
     }
@@ -88,9 +93,9 @@ impl Server {
     pub(super) fn hear_waiting(&mut self, now: Now, slot: usize, out: &mut Outputs) {
         let actor = self.actors.get(slot);
         let waiting = actor.into_iter().flat_map(|actor| &actor.queue);
-        let flows: Vec<_> = waiting.filter_map(|held| held.passage.flow).collect();
-        for flow in flows {
-            self.hear_flow(now, &flow, out);
+        let flows = waiting.filter_map(|held| Some((held.passage.flow?, held.arrived)));
+        for (flow, arrived) in flows.collect::<Vec<_>>() {
+            self.hear_flow(now, (&flow, arrived), out);
         }
     }
 

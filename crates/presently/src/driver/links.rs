@@ -226,14 +226,22 @@ impl PoolLinks {
         };
         let mut answer = Vec::new();
         let progress = handshake.handle_bytes(bytes, &mut answer);
+        let own = link.own.member;
+        let is_in_time = |peer| self.members.is_current(peer) && !self.is_outlived(own, peer);
+        let is_taken = match &progress {
+            Ok(LinkProgress::Established { peer, .. }) => is_in_time(*peer),
+            Ok(LinkProgress::Waiting) | Err(_) => false,
+        };
+        let Some(link) = self.links.get_mut(place) else {
+            return Vec::new();
+        };
         match progress {
             Ok(LinkProgress::Waiting) => transport.send(flow, &answer, &[]),
-            Ok(LinkProgress::Established { peer, taken }) if self.members.is_current(peer) => {
+            Ok(LinkProgress::Established { peer, taken }) if is_taken => {
                 transport.send(flow, &answer, &[]);
                 transport.start_messages(flow, bytes.get(taken..).unwrap_or_default());
                 link.state = State::Open { flow };
                 link.peer = Some(peer);
-                let own = link.own.member;
                 self.counters.opened += 1;
                 tracing::info!(peer = peer.member.0, "link to another member opened");
                 let has_lost = self.send_waiting(now, flow, (own, peer.member), transport);
@@ -257,6 +265,16 @@ impl PoolLinks {
             }
         }
         Vec::new()
+    }
+
+    /// Whether `own` has an open link with a later life of `peer` than the table shows yet.
+    fn is_outlived(&self, own: MemberId, peer: Membership) -> bool {
+        let mut open = self.links.iter().filter(|link| {
+            matches!(link.state, State::Open { .. })
+                && link.own.member == own
+                && link.is_with(peer.member)
+        });
+        open.any(|link| link.peer > Some(peer))
     }
 
     /// The connection of a link is gone; with whom, if it was open.

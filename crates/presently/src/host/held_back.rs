@@ -89,8 +89,8 @@ impl Host {
     /// Takes out of the turn that began at `now` and is to be sent at `late` what servers said
     /// whose time was over in between.
     ///
-    /// What there is no room for is lost, as a datagram may be: the phone's repeat gets its answer
-    /// again, and a NOTIFY without an answer is sent again.
+    /// What there is no room for is lost, as a datagram may be: the repeat of a phone over UDP gets
+    /// its answer again, and a NOTIFY without an answer is sent again.
     pub(super) fn hold_back(&mut self, now: Now, late: Moment) {
         let is_late =
             |one: &&mut HostedServer| one.machine.is_mute(late) && !one.machine.is_mute(now.moment);

@@ -82,6 +82,42 @@ fn a_dialog_that_the_server_has_lost_is_begun_anew() {
     assert!(world.has(AL, &What::Baseline { is_open: true }));
 }
 
+// S3
+#[test]
+fn who_returned_to_a_goodbye_that_a_restart_interrupted_has_no_access_after_another() {
+    let mut world = World::new(config());
+    world.serve_open(AL);
+    world.set_open(AL, false);
+    while !world.has(AL, &What::Unannounced) {
+        world.run(millis(1));
+    }
+    world.presence.is_away = true;
+    for _ in 0..3 {
+        world.restart();
+        let path = world.enter(AL);
+        world.run(secs(1));
+        assert!(!world.admitted.contains_key(&path));
+        assert!(!world.rows.is_empty());
+    }
+}
+
+// S3
+#[test]
+fn an_announcement_is_not_taken_back_before_the_record_says_so() {
+    let mut world = World::new(config());
+    world.serve_open(AL);
+    world.set_open(AL, false);
+    world.run(millis(100));
+    world.is_store_away = true;
+    let sent = world.sent_while(|world| world.run(secs(5)));
+    assert!(world.has(AL, &What::Terminated), "{:#?}", world.lately(AL));
+    assert!(!sent.iter().any(|text| text.starts_with("PUBLISH ")));
+    assert!(!world.has(AL, &What::Unannounced));
+    world.is_store_away = false;
+    world.run(secs(2));
+    assert!(world.has(AL, &What::Purged), "{:#?}", world.lately(AL));
+}
+
 // S25
 #[test]
 fn a_goodbye_that_a_restart_interrupts_is_finished() {

@@ -142,6 +142,19 @@ fn a_newer_link_of_a_pair_ends_the_one_before_and_outlives_its_end() {
     assert_eq!(links.handle_closed(NOW, new), Some(BALANCER));
 }
 
+/// A process that stood still calls before the table shows that another lives under its name.
+#[test]
+fn a_call_of_a_former_life_does_not_displace_the_link_of_a_later_one() {
+    let (own, mut transport) = (life(SERVER, 5), transport());
+    let mut links = PoolLinks::new(KEY, None, vec![(0, own)]);
+    let (present, late) = (flow(0, 1), flow(0, 2));
+    links.links.push(link(own, life(BALANCER, 4), present));
+    assert_eq!(prove(&mut links, NOW, late, &mut transport), []);
+    assert_eq!(links.ends(late), None);
+    assert_eq!(links.ends(present), Some((BALANCER, SERVER)));
+    assert_eq!(links.counters.refused, 1);
+}
+
 #[test]
 fn the_oldest_stranger_makes_room_for_a_member_and_links_do_not() {
     let mut transport = transport();

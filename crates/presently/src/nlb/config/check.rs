@@ -162,7 +162,7 @@ fn numbers(settings: &Settings) -> Result<(), ConfigError> {
         ("guard.share_percent", guard.share_percent.into(), 1, 100),
         ("guard.at_least", guard.at_least.into(), 1, SESSIONS_MAX),
         ("guard.within_secs", guard.within_secs.into(), 1, HOUR_SECS),
-        ("guard.hold_secs", guard.hold_secs.into(), 1, DAY_SECS),
+        ("guard.hold_secs", guard.hold_secs.into(), 0, DAY_SECS),
         ("health.every_ms", health.every_ms.get(), 10, HOUR_MS),
         ("health.timeout_ms", health.timeout_ms.get(), 10, HOUR_MS),
         ("health.rise", health.rise.get().into(), 1, PROBES_MAX),
