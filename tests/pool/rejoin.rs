@@ -15,10 +15,10 @@ struct Watched {
     watch: SubscriptionId,
 }
 
-/// Bob, over TCP, watches alice, over UDP.
-fn watched() -> Watched {
+/// Alice, over UDP, and bob, over TCP, have registered.
+fn registered(settings: &str) -> (Pool, Town, [usize; 2]) {
     let pool = Pool::with(&Plan {
-        file: "log_level = \"info\"\n".to_owned(),
+        file: format!("log_level = \"info\"\n{settings}"),
         ..Plan::default()
     });
     let mut town = Town::default();
@@ -26,6 +26,12 @@ fn watched() -> Watched {
     let bob = town.tcp("bob", pool.tcp());
     town.register(alice);
     town.register(bob);
+    (pool, town, [alice, bob])
+}
+
+/// Bob watches alice.
+fn watched() -> Watched {
+    let (pool, mut town, [alice, bob]) = registered("");
     let watch = town.watch(bob, "alice");
     town.publish(alice, true, "before");
     town.until_shown(bob, watch, true, "before");
@@ -113,15 +119,7 @@ fn a_balancer_whose_life_was_ended_joins_anew_with_its_connections() {
 #[test]
 fn a_connection_that_closes_after_its_balancer_joined_anew_is_told_of() {
     for waits in [true, false] {
-        let pool = Pool::with(&Plan {
-            file: "log_level = \"info\"\n[flows]\ngrace_secs = 1\n".to_owned(),
-            ..Plan::default()
-        });
-        let mut town = Town::default();
-        let alice = town.udp("alice", pool.udp());
-        let bob = town.tcp("bob", pool.tcp());
-        town.register(alice);
-        town.register(bob);
+        let (pool, mut town, [alice, bob]) = registered("[flows]\ngrace_secs = 1\n");
         let watch = town.watch(alice, "bob");
         town.live(Duration::from_secs(1));
         assert_eq!(town.phone(alice).shows(watch), Some((true, String::new())));

@@ -153,6 +153,8 @@ fn numbers(settings: &Settings) -> Result<(), ConfigError> {
         ..
     } = settings;
     let threads = settings.threads.map_or(1, NonZeroU16::get);
+    // Most of them are of 32 bits in the file.
+    let of = |key, value: u32, least, most| (key, u64::from(value), least, most);
     let table = [
         ("threads", threads.into(), 1, THREADS_MAX),
         ("decision.using_ms", decision.using_ms, 100, HOUR_MS),
@@ -160,73 +162,58 @@ fn numbers(settings: &Settings) -> Result<(), ConfigError> {
         ("resume.every_ms", resume.every_ms, 100, HOUR_MS),
         ("resume.within_ms", resume.within_ms, 100, HOUR_MS),
         ("guard.share_percent", guard.share_percent.into(), 1, 100),
-        ("guard.at_least", guard.at_least.into(), 1, SESSIONS_MAX),
-        ("guard.within_secs", guard.within_secs.into(), 1, HOUR_SECS),
-        ("guard.hold_secs", guard.hold_secs.into(), 0, DAY_SECS),
+        of("guard.at_least", guard.at_least, 1, SESSIONS_MAX),
+        of("guard.within_secs", guard.within_secs, 1, HOUR_SECS),
+        of("guard.hold_secs", guard.hold_secs, 0, DAY_SECS),
         ("health.every_ms", health.every_ms.get(), 10, HOUR_MS),
         ("health.timeout_ms", health.timeout_ms.get(), 10, HOUR_MS),
-        ("health.rise", health.rise.get().into(), 1, PROBES_MAX),
-        ("health.fall", health.fall.get().into(), 1, PROBES_MAX),
+        of("health.rise", health.rise.get(), 1, PROBES_MAX),
+        of("health.fall", health.fall.get(), 1, PROBES_MAX),
         ("timeouts.admit_ms", timeouts.admit_ms, 100, ADMIT_MS_MAX),
-        (
-            "timeouts.answer_secs",
-            timeouts.answer_secs.into(),
-            1,
-            DAY_SECS,
-        ),
-        (
-            "timeouts.stop_secs",
-            timeouts.stop_secs.into(),
-            0,
-            HOUR_SECS,
-        ),
-        (
+        of("timeouts.answer_secs", timeouts.answer_secs, 1, DAY_SECS),
+        of("timeouts.stop_secs", timeouts.stop_secs, 0, HOUR_SECS),
+        of(
             "timeouts.path_idle_secs",
-            timeouts.path_idle_secs.into(),
+            timeouts.path_idle_secs,
             1,
             IDLE_SECS_MAX,
         ),
-        (
+        of(
             "timeouts.path_idle_open_secs",
-            timeouts.path_idle_open_secs.into(),
+            timeouts.path_idle_open_secs,
             1,
             IDLE_SECS_MAX,
         ),
-        (
+        of(
             "timeouts.session_idle_secs",
-            timeouts.session_idle_secs.into(),
+            timeouts.session_idle_secs,
             1,
             IDLE_SECS_MAX,
         ),
-        (
-            "refresh.register_secs",
-            refresh.register_secs.into(),
-            60,
-            DAY_SECS,
-        ),
-        (
+        of("refresh.register_secs", refresh.register_secs, 60, DAY_SECS),
+        of(
             "refresh.subscribe_secs",
-            refresh.subscribe_secs.into(),
+            refresh.subscribe_secs,
             60,
             DAY_SECS,
         ),
         ("refresh.probe_ms", refresh.probe_ms, 100, HOUR_MS),
-        ("limits.sessions", limits.sessions.into(), 1, SESSIONS_MAX),
-        (
+        of("limits.sessions", limits.sessions, 1, SESSIONS_MAX),
+        of(
             "limits.paths_per_session",
-            limits.paths_per_session.into(),
+            limits.paths_per_session,
             1,
             PATHS_MAX,
         ),
-        (
+        of(
             "limits.waiting_per_session",
-            limits.waiting_per_session.into(),
+            limits.waiting_per_session,
             1,
             PATHS_MAX,
         ),
-        (
+        of(
             "limits.connections_per_address",
-            limits.connections_per_address.into(),
+            limits.connections_per_address,
             1,
             SESSIONS_MAX,
         ),
