@@ -112,7 +112,8 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The HTTP status to answer with.
+    /// The HTTP status to answer with; where there is no challenge for what names users, 403 stands
+    /// in the place of 401 (RFC 9110 §15.5.2).
     pub fn status(self) -> u16 {
         match self {
             Self::Anonymous => 401,
